@@ -1,0 +1,1 @@
+"""BKDSNN: spiking neural networks trained by blurred knowledge distillation."""

@@ -1,0 +1,119 @@
+"""Whether params.yaml holds together: references, settings, and that no knob is contradicted by the runs."""
+
+from collections.abc import Iterable
+
+from bkdsnn import catalogue
+from bkdsnn.composition import caches_of, runs_of, tables_of
+from bkdsnn.errors import InputError
+from bkdsnn.params import FILE, Params, validated
+
+_HOW = "params.yaml was edited by hand where only the composition takes effect: use `dvc exp run -S {}`"
+
+
+def check(params: Params) -> None:
+    """Raises `InputError` with the first thing that does not hold together."""
+    _check_references(params)
+    _check_settings(params)
+    _check_runs(params)
+    _check_knobs(params)
+
+
+def _check_references(params: Params) -> None:
+    """Every part that is named exists."""
+    for group in ("rows", "runs"):
+        for key, entry in getattr(params, group).items():
+            for kind in ("dataset", "student", "teacher", "method", "recipe"):
+                if (name := getattr(entry, kind)) is not None:
+                    _known(f"{group}.{key}.{kind}", name, getattr(params, f"{kind}s"))
+    for key, teacher in params.teachers.items():
+        for kind in ("dataset", "method", "recipe"):
+            _known(f"teachers.{key}.{kind}", getattr(teacher, kind), getattr(params, f"{kind}s"))
+    for key, run in params.runs.items():
+        _known(f"runs.{key}.row", run.row, params.rows)
+        if run.teacher and params.teachers[run.teacher].dataset != run.dataset:
+            learnt = params.teachers[run.teacher].dataset
+            raise InputError(f"{FILE}: runs.{key}.teacher: '{run.teacher}' learns '{learnt}', the run '{run.dataset}'")
+
+
+def _check_settings(params: Params) -> None:
+    """Every part's own settings fit the schema that its file declares."""
+    for key, dataset in params.datasets.items():
+        _settings("source", dataset.source, dataset.settings, f"datasets.{key}")
+    for group in ("students", "teachers"):
+        for key, part in getattr(params, group).items():
+            _settings("network", part.network, part.settings, f"{group}.{key}")
+    for key, teacher in params.teachers.items():
+        if params.methods[teacher.method].method != "ce":
+            raise InputError(f"{FILE}: teachers.{key}.method: '{teacher.method}': a teacher learns by ce")
+    for key, run in params.runs.items():
+        own = ", ".join(f"{name}={value}" for name, value in run.method_settings.items())
+        where = f"methods.{run.method}" + (f" (with {own} of runs.{key})" if own else "")
+        _settings("method", params.methods[run.method].method, params.method_settings(run), where)
+
+
+def _check_runs(params: Params) -> None:
+    """The runs are those of the rows and seeds; values of single runs may have been edited by hand."""
+    plain = params.model_dump(mode="json")
+    if params.table not in params.tables:
+        made = ", ".join(params.tables)
+        raise InputError(
+            f"{FILE}: table: '{params.table}', but the runs are those of {made}; {_HOW.format('table=NAME')}"
+        )
+    expected = runs_of(rows=plain["rows"], seeds=params.seeds, table=params.table, parts=plain)
+    if set(expected) != set(params.runs):
+        odd = sorted(set(expected) ^ set(params.runs))[0]
+        raise InputError(
+            f"{FILE}: seeds {params.seeds} and the rows ask for other runs than there are (first: '{odd}'); "
+            + _HOW.format("'seeds=[...]'")
+        )
+    for key in params.rows:
+        runs = {name: run for name, run in plain["runs"].items() if run["row"] == key}
+        for field in next(iter(runs.values())):
+            wanted = {name: expected[name][field] for name in runs}
+            if all(runs[name][field] != wanted[name] for name in runs):
+                source = f"rows.{key}" if field != "table" else "table"
+                raise InputError(
+                    f"{FILE}: {source} asks for {field} {next(iter(wanted.values()))!r}, but its runs have "
+                    f"{next(iter(runs.values()))[field]!r}; {_HOW.format('KEY=VALUE')}"
+                )
+    derived = {
+        "caches": caches_of(rows=plain["rows"], recipes=plain["recipes"], teachers=plain["teachers"]),
+        "tables": tables_of(rows=plain["rows"], table=params.table),
+    }
+    for name, content in derived.items():
+        if content != plain[name]:
+            raise InputError(f"{FILE}: {name} are not those that the rows need; {_HOW.format('KEY=VALUE')}")
+
+
+def _check_knobs(params: Params) -> None:
+    """A knob that has a value is used by at least one part that could use it."""
+    frames = [part.settings.get("frames") or {} for part in params.datasets.values()]
+    users = {
+        "blur_ratio": _values("blur_ratio", (params.method_settings(run) for run in params.runs.values())),
+        "time_steps": _values("time_steps", [part.settings for part in params.students.values()] + frames),
+        "precision": {recipe.precision for recipe in params.recipes.values()},
+    }
+    for knob, used in users.items():
+        value = getattr(params, knob)
+        if value is not None and used and value not in used:
+            raise InputError(
+                f"{FILE}: {knob}: {value}, but the runs have {', '.join(map(str, sorted(used)))}; "
+                + _HOW.format(f"{knob}={value}")
+            )
+
+
+def _values(key: str, settings: Iterable[dict]) -> set:
+    return {entry[key] for entry in settings if key in entry}
+
+
+def _known(where: str, name: str, known: dict) -> None:
+    if name not in known:
+        raise InputError(f"{FILE}: {where}: '{name}' is missing; there are {', '.join(known) or 'none'}")
+
+
+def _settings(kind: str, name: str, content: dict, where: str) -> None:
+    try:
+        module = catalogue.load(kind, name)
+    except InputError as error:
+        raise InputError(f"{FILE}: {where}.{kind}: {error}") from error
+    validated(module.Settings, content, where=f"{where}.settings")

@@ -1,0 +1,44 @@
+"""The shapes in which data, networks, teachers, methods and the loop meet.
+
+The third shape is a method's result: a dict of named, weighted, scalar loss terms.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+Shape = tuple[int, ...]
+
+
+class Batch(NamedTuple):
+    """One step's samples.
+
+    inputs: `[B, C, H, W]` images or `[B, T, C, H, W]` event frames, float32.
+    labels: `[B]` class indices or `[B, K]` class probabilities.
+    index: `[B]` positions in the data set.
+    draws: `[B]` int64, one random key per sample for the method: it depends on run seed, epoch and index alone.
+    view: which augmented view of the recipe the inputs are.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    index: Tensor
+    draws: Tensor
+    view: int
+
+
+@dataclass(frozen=True)
+class NetOutput:
+    """What a network says, time first and kept (T = 1 for an ANN).
+
+    logits: `[T, B, K]`.
+    features: maps by name, each `[T, B, C, H, W]`.
+    """
+
+    logits: Tensor
+    features: dict[str, Tensor]
+
+    def feature_shapes(self) -> dict[str, Shape]:
+        """The shape `(C, H, W)` of every feature."""
+        return {name: tuple(feature.shape[2:]) for name, feature in self.features.items()}

@@ -1,0 +1,1 @@
+"""Data sets as memory-mapped arrays, their augmented views, and batches of them."""

@@ -1,0 +1,61 @@
+"""Batches of a prepared data set: shuffled and augmented for training, in order and plain for everything else."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bkdsnn.contracts import Batch
+from bkdsnn.data.arrays import ArrayData
+from bkdsnn.data.augment import augmented
+from bkdsnn.params import Augmentation
+from bkdsnn.seeding import derive_seed, draw_keys
+
+
+class Batches:
+    """Cuts one data set into `Batch`es on one device."""
+
+    def __init__(self, data: ArrayData, *, batch_size: int, device: torch.device) -> None:
+        self.data = data
+        self.batch_size = batch_size
+        self.device = device
+        channels = (-1, 1, 1)
+        self._mean = torch.tensor(data.normalise.mean, device=device).view(channels)
+        self._std = torch.tensor(data.normalise.std, device=device).view(channels)
+
+    def shuffled(self, *, epoch: int, seed: int, augmentation: Augmentation) -> Iterator[Batch]:
+        """The training split in the order that (seed, epoch) gives, as view `epoch mod views`."""
+        index = self.data.splits["train"]
+        order = np.random.Generator(np.random.Philox(derive_seed("order", seed, epoch))).permutation(len(index))
+        yield from self._cut(
+            index[order], view=epoch % augmentation.views, augmentation=augmentation, seed=seed, epoch=epoch
+        )
+
+    def ordered(self, split: str, *, view: int, augmentation: Augmentation) -> Iterator[Batch]:
+        """A split in its own order, as one view."""
+        yield from self._cut(self.data.splits[split], view=view, augmentation=augmentation)
+
+    def plain(self, split: str) -> Iterator[Batch]:
+        """A split in its own order, not augmented."""
+        yield from self._cut(self.data.splits[split], view=0, augmentation=None)
+
+    def _cut(
+        self, index: np.ndarray, *, view: int, augmentation: Augmentation | None, seed: int = 0, epoch: int = 0
+    ) -> Iterator[Batch]:
+        for start in range(0, len(index), self.batch_size):
+            chosen = index[start : start + self.batch_size]
+            inputs = self.data.inputs[chosen]
+            if augmentation is not None:
+                inputs = augmented(inputs, index=chosen, view=view, augmentation=augmentation)
+            positions = torch.from_numpy(chosen)
+            yield Batch(
+                inputs=self._normalised(torch.from_numpy(inputs)),
+                labels=torch.from_numpy(self.data.labels[chosen]).to(self.device),
+                index=positions,
+                draws=draw_keys(seed=seed, epoch=epoch, index=positions).to(self.device),
+                view=view,
+            )
+
+    def _normalised(self, inputs: Tensor) -> Tensor:
+        return (inputs.to(self.device).float() / self.data.normalise.scale - self._mean) / self._std

@@ -1,0 +1,1 @@
+"""Event recordings: files, frames and a simulated camera."""

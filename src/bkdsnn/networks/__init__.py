@@ -1,0 +1,1 @@
+"""Students and teachers, one file each: `Settings` and `Network(settings, *, input_shape, classes)`."""

@@ -1,0 +1,248 @@
+"""The closed schema of params.yaml: what may stand there, of which type, in which range."""
+
+import difflib
+import json
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
+
+from bkdsnn.errors import InputError
+
+Key = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+FILE = "params.yaml"
+
+
+class Closed(BaseModel):
+    """A frozen mapping in which an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Normalise(Closed):
+    """Inputs become `(uint8 / scale - mean) / std`, mean and std per channel."""
+
+    scale: PositiveFloat
+    mean: tuple[float, ...]
+    std: tuple[PositiveFloat, ...]
+
+
+class Augmentation(Closed):
+    """How many views of a sample exist, and what makes one: a random shift by up to `shift` pixels, zeros move in."""
+
+    views: PositiveInt
+    augment_seed: NonNegativeInt
+    shift: NonNegativeInt
+
+
+class Optimiser(Closed):
+    """Momentum is SGD's, and AdamW's first beta. Biases and other 1-D parameters do not decay."""
+
+    name: Literal["adamw", "sgd"]
+    lr: PositiveFloat
+    weight_decay: NonNegativeFloat
+    momentum: float = Field(ge=0.0, lt=1.0)
+
+
+class Schedule(Closed):
+    """Linear warm-up from `min_lr`, then a cosine down to it, per epoch."""
+
+    warmup_epochs: NonNegativeInt
+    min_lr: NonNegativeFloat
+
+
+class Cache(Closed):
+    """Whether students read the teacher's outputs from a cache, and how they are stored."""
+
+    enabled: bool
+    dtype: Literal["float32", "float16"]
+
+
+class Recipe(Closed):
+    """Everything about a training run that is neither data, network, method nor seed."""
+
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    threads: PositiveInt | None
+    optimiser: Optimiser
+    schedule: Schedule
+    augmentation: Augmentation
+    cache: Cache
+
+
+class Dataset(Closed):
+    """A data source (a file of `data/sources/`), its settings, and how its uint8 values become inputs."""
+
+    source: str
+    settings: dict[str, Any]
+    normalise: Normalise
+
+
+class Student(Closed):
+    """A network (a file of `networks/`) and its settings."""
+
+    network: str
+    settings: dict[str, Any]
+
+
+class Teacher(Student):
+    """A network, what it is trained on and how, and the features that students may see."""
+
+    dataset: Key
+    method: Key
+    recipe: Key
+    seed: NonNegativeInt
+    features: list[str]
+
+
+class MethodPart(Closed):
+    """A method (a file of `methods/`), the method files it is built on, and its settings."""
+
+    method: str
+    builds_on: list[str]
+    settings: dict[str, Any]
+
+
+class Published(Closed):
+    """A number from the literature: null where it was not found. Grades: paper.md (P authors, S quoted, M a hint)."""
+
+    value: float | None
+    source: str
+    grade: Literal["P", "S", "M"] | None
+
+
+class Row(Closed):
+    """A line of a table: its parts by name, the method settings that differ from the part's, what was published."""
+
+    dataset: Key
+    student: Key
+    teacher: Key | None
+    method: Key
+    recipe: Key
+    method_settings: dict[str, Any] = {}
+    published: Published | None = None
+
+
+class Run(Closed):
+    """A row with a seed, and the strings that dvc.yaml needs of it; derived, see `composition.runs_of`."""
+
+    table: Key
+    row: Key
+    seed: NonNegativeInt
+    dataset: Key
+    student: Key
+    teacher: Key | None
+    method: Key
+    method_settings: dict[str, Any]
+    recipe: Key
+    teacher_path: str
+    code_student: str
+    code_teacher: str
+    code_method_1: str
+    code_method_2: str
+    code_method_3: str
+    code_method_4: str
+
+
+class CacheEntry(Closed):
+    """A cache of teacher outputs; derived, see `composition.caches_of`."""
+
+    teacher: Key
+    recipe: Key
+    dataset: Key
+    network: str
+
+
+class TableEntry(Closed):
+    """The data sets that a table shows; derived, see `composition.tables_of`."""
+
+    data_1: str
+    data_2: str
+
+
+class Params(Closed):
+    """All of params.yaml; the first five are the knobs (null: no single value, every row has its own)."""
+
+    table: Key
+    seeds: list[NonNegativeInt] = Field(min_length=1)
+    blur_ratio: float | None = Field(ge=0.0, lt=1.0)
+    time_steps: Annotated[int, Field(ge=1, le=64)] | None
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    title: str
+    datasets: dict[Key, Dataset]
+    students: dict[Key, Student]
+    teachers: dict[Key, Teacher]
+    methods: dict[Key, MethodPart]
+    recipes: dict[Key, Recipe]
+    rows: dict[Key, Row] = Field(min_length=1)
+    runs: dict[Key, Run] = Field(min_length=1)
+    caches: dict[Key, CacheEntry]
+    tables: dict[Key, TableEntry] = Field(min_length=1, max_length=1)
+
+    def method_settings(self, run: Run | Row) -> dict[str, Any]:
+        """The settings of a run's method: the part's, and over them the row's own."""
+        return {**self.methods[run.method].settings, **run.method_settings}
+
+
+def load_params(path: Path = Path(FILE)) -> Params:
+    """Reads and validates params.yaml; raises `InputError` with the first thing that is wrong."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: no readable YAML: {' '.join(str(error).split())}") from error
+    return validated(Params, content, where="")
+
+
+Model = typing.TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], content: object, *, where: str) -> Model:
+    """`content` as `model`, types taken strictly; `InputError` names key, value and what is allowed."""
+    try:
+        return model.model_validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        first, *others = error.errors(include_url=False)
+        more = f" (and {len(others)} more)" if others else ""
+        raise InputError(f"{FILE}: {_told(model, first, where)}{more}") from error
+
+
+def _told(model: type[BaseModel], error: Any, where: str) -> str:
+    path = [str(part) for part in error["loc"] if part != "[key]"]
+    key = ".".join(([where] if where else []) + path)
+    value = json.dumps(error["input"])
+    value = value if len(value) <= 60 else f"{value[:57]}..."
+    if error["type"] == "extra_forbidden":
+        allowed = _keys_at(model, error["loc"][:-1])
+        close = difflib.get_close_matches(path[-1], allowed, n=1)
+        return f"{key}: unknown key; {f'did you mean {close[0]}? ' if close else ''}allowed: {', '.join(allowed)}"
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    if error["type"] == "string_pattern_mismatch":
+        return f"{key}: {value}: a key is made of a-z, 0-9, _ and -"
+    return f"{key}: {value}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _keys_at(model: type[BaseModel], loc: tuple) -> list[str]:
+    """The keys that are allowed in the mapping that lies at `loc` of a model."""
+    kind: Any = model
+    for part in loc:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[part].annotation
+        else:
+            kind = typing.get_args(kind)[-1]  # dict[Key, X], list[X]
+        options = [option for option in typing.get_args(kind) if option is not type(None)]
+        if typing.get_origin(kind) not in (dict, list, tuple, Literal) and options:
+            kind = options[0]  # X | None
+    return list(kind.model_fields)

@@ -1,0 +1,64 @@
+"""Three ways to have a teacher, one call: `teacher(batch)`, without gradient, always in eval mode."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bkdsnn.contracts import Batch, NetOutput
+from bkdsnn.errors import InputError
+from bkdsnn.paths import read_json, sha256
+
+
+class NoTeacher:
+    """The teacher of a row that has none."""
+
+    def __call__(self, batch: Batch) -> None:
+        return None
+
+
+class LiveTeacher:
+    """Runs the teacher's network on every batch and keeps the features that are asked for."""
+
+    def __init__(self, network: nn.Module, *, features: list[str]) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.features = features
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> NetOutput:
+        output = self.network(batch.inputs)
+        for name in self.features:
+            if name not in output.features:
+                raise InputError(f"the teacher has no feature '{name}': it has {', '.join(output.features)}")
+        return NetOutput(logits=output.logits, features={name: output.features[name] for name in self.features})
+
+
+class CachedTeacher:
+    """Reads the teacher's outputs for (view, sample) from a folder that `cache_features` wrote.
+
+    Arrays are memory-mapped, `[views, N, T, ...]`, N in the order of `index.npy`. Raises `InputError` where the bytes
+    do not match the manifest.
+    """
+
+    def __init__(self, folder: Path, *, device: torch.device) -> None:
+        manifest = read_json(folder / "manifest.json")
+        rebuild = f"rebuild it with `dvc repro --force --single-item cache_features@{folder.name}`"
+        for name, digest in manifest["sha256"].items():
+            path = folder / f"{name}.npy"
+            if not path.is_file() or sha256(path) != digest:
+                raise InputError(f"{path}: its bytes do not match manifest.json; {rebuild}")
+        self._arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in manifest["sha256"]}
+        self._device = device
+        index = self._arrays.pop("index")
+        self._row = np.full(index.max() + 1, -1)
+        self._row[index] = np.arange(len(index))
+
+    def __call__(self, batch: Batch) -> NetOutput:
+        rows = self._row[batch.index.numpy()]
+        outputs = {name: self._read(array[batch.view][rows]) for name, array in self._arrays.items()}
+        return NetOutput(logits=outputs.pop("logits"), features=outputs)
+
+    def _read(self, rows: np.ndarray) -> Tensor:
+        """`[B, T, ...]` as stored becomes `[T, B, ...]` float32 on the device."""
+        return torch.from_numpy(rows).to(self._device).float().transpose(0, 1)

@@ -1,0 +1,91 @@
+"""MLflow, from the side of a stage: calls are handed to a process of their own and cost no training time.
+
+`tracking_worker` is that process. Importing MLflow takes seconds, which pass beside the training instead of before it.
+`BKDSNN_TRACKING=off` turns all of it off.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+class Tracker:
+    """One MLflow run; a failure of MLflow is told once and stops nothing."""
+
+    def __init__(self, **opening: Any) -> None:
+        command = [sys.executable, "-m", "bkdsnn.tracking_worker"]
+        self._worker = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+        self._send("open", **opening)
+
+    def params(self, values: dict[str, Any]) -> None:
+        """Hyper-parameters; nested mappings become dotted names."""
+        self._send("params", values=values)
+
+    def metrics(self, values: dict[str, float], *, step: int = 0) -> None:
+        self._send("metrics", values=values, step=step)
+
+    def model(self, digest: str) -> None:
+        """Says which weights this run made, so that their evaluation finds it."""
+        self._send("model", digest=digest)
+
+    def artifact(self, path: Path) -> None:
+        """A file, or a folder with all that is in it."""
+        self._send("artifact", path=str(path))
+
+    def close(self, *, status: str = "FINISHED") -> None:
+        """Ends the run and waits until all is stored."""
+        self._send("close", status=status)
+        with contextlib.suppress(BrokenPipeError):
+            self._worker.stdin.close()
+        if self._worker.wait() != 0:
+            log.warning(
+                "MLflow: this run is not, or not wholly, in the store (see above); the results are not affected"
+            )
+
+    def _send(self, call: str, **values: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the worker has ended and said why; `close` says what it means
+            self._worker.stdin.write(json.dumps([call, values]) + "\n")
+            self._worker.stdin.flush()
+
+
+class NoTracker:
+    """Takes the same calls and does nothing."""
+
+    def params(self, values: dict[str, Any]) -> None: ...
+
+    def metrics(self, values: dict[str, float], *, step: int = 0) -> None: ...
+
+    def model(self, digest: str) -> None: ...
+
+    def artifact(self, path: Path) -> None: ...
+
+    def close(self, *, status: str = "FINISHED") -> None: ...
+
+
+AnyTracker = Tracker | NoTracker
+
+
+def training_tracker(*, name: str, kind: str, seed: int) -> AnyTracker:
+    """The tracker of a run that begins, a child of the experiment's."""
+    return _tracker(mode="new", name=name, kind=kind, seed=seed)
+
+
+def evaluation_tracker(*, name: str, kind: str, seed: int, digest: str) -> AnyTracker:
+    """The tracker of the run that trained these weights; a new one where the store has none."""
+    return _tracker(mode="model", name=name, kind=kind, seed=seed, digest=digest)
+
+
+def report_tracker() -> AnyTracker:
+    """The tracker of the experiment as a whole."""
+    return _tracker(mode="experiment")
+
+
+def _tracker(**opening: Any) -> AnyTracker:
+    return NoTracker() if os.environ.get("BKDSNN_TRACKING") == "off" else Tracker(**opening)

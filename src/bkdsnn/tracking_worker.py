@@ -1,0 +1,123 @@
+"""The process behind `tracking`: reads calls as JSON lines and carries them out in MLflow.
+
+One store at the project's root for all experiments (`MLFLOW_TRACKING_URI` where it is set), one run per trained model,
+children of one parent run per experiment.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from bkdsnn.paths import project_root
+
+EXPERIMENT = "bkdsnn"
+_MODEL, _PARENT, _KIND = "bkdsnn.model", "bkdsnn.experiment", "bkdsnn.kind"
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, whose last calls are still to be stored
+    lock = FileLock(project_root() / ".mlflow.lock")
+    store: Store | None = None
+    for line in sys.stdin:
+        call, values = json.loads(line)
+        # SQLite takes one writer at a time, and two first openings at once break MLflow's set-up of its tables.
+        with lock:
+            if call == "open":
+                store = Store(**values)
+            else:
+                getattr(store, call)(**values)
+
+
+class Store:
+    """One open MLflow run."""
+
+    def __init__(self, *, mode: str, name: str = "", kind: str = "", seed: int = 0, digest: str = "") -> None:
+        self._connect()
+        self._name_of_experiment = os.environ.get("DVC_EXP_NAME") or f"repro-{_commit()[:10]}"
+        if mode == "experiment":
+            self._run = self._parent()
+            return
+        found = self._find(**{_MODEL: digest, "mlflow.runName": name}) if mode == "model" else None
+        self._run = found or self._child(name, kind, seed)
+
+    def params(self, values: dict[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        self._client.log_batch(self._run, params=[Param(key, str(value)) for key, value in _flat(values).items()])
+
+    def metrics(self, values: dict[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(self._run, metrics=[Metric(key, value, now, step) for key, value in values.items()])
+
+    def model(self, digest: str) -> None:
+        self._client.set_tag(self._run, _MODEL, digest)
+
+    def artifact(self, path: str) -> None:
+        if Path(path).is_dir():
+            self._client.log_artifacts(self._run, path, Path(path).parent.name)
+        else:
+            self._client.log_artifact(self._run, path)
+
+    def close(self, status: str) -> None:
+        self._client.set_terminated(self._run, status=status)
+
+    def _connect(self) -> None:
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        from mlflow import MlflowClient
+
+        root = project_root().resolve()
+        own = os.environ.get("MLFLOW_TRACKING_URI")
+        self._client = MlflowClient(own or f"sqlite:///{root / 'mlflow.db'}")
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        artifacts = None if own else (root / "mlartifacts").as_uri()
+        self._experiment = (
+            found.experiment_id if found else self._client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        )
+
+    def _parent(self) -> str:
+        """The run that all runs of an experiment are children of; the first of them opens it."""
+        tags = {_PARENT: self._name_of_experiment, _KIND: "experiment"}
+        return self._find(**tags) or self._create(self._name_of_experiment, tags)
+
+    def _child(self, name: str, kind: str, seed: int) -> str:
+        tags = {_PARENT: self._name_of_experiment, _KIND: kind, "seed": seed, "mlflow.parentRunId": self._parent()}
+        return self._create(name, {**tags, "mlflow.source.git.commit": _commit()})
+
+    def _create(self, name: str, tags: dict[str, Any]) -> str:
+        tags = {key: str(value) for key, value in tags.items()}
+        return self._client.create_run(self._experiment, run_name=name, tags=tags).info.run_id
+
+    def _find(self, **tags: str) -> str | None:
+        """The newest run with these tags."""
+        condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        newest = ["attributes.start_time DESC"]
+        runs = self._client.search_runs([self._experiment], condition, max_results=1, order_by=newest)
+        return runs[0].info.run_id if runs else None
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(project_root()), "rev-parse", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""OmegaConf resolvers for `conf/config.yaml`; Hydra imports every module of this namespace package.
+
+They return `OmegaConf.create(...)`: DVC cannot dump a plain dict that stands in a resolved configuration.
+"""
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from bkdsnn.composition import caches_of, runs_of, tables_of
+
+_PARTS = ("students", "teachers", "methods", "recipes")
+
+
+def _plain(node: DictConfig | ListConfig) -> dict | list:
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def _parts(root: DictConfig) -> dict[str, dict]:
+    return {name: _plain(root[name]) for name in _PARTS}
+
+
+def _replicate(rows: DictConfig, seeds: ListConfig, *, _root_: DictConfig) -> DictConfig:
+    runs = runs_of(rows=_plain(rows), seeds=_plain(seeds), table=_root_.table, parts=_parts(_root_))
+    return OmegaConf.create(runs)
+
+
+def _caches(rows: DictConfig, *, _root_: DictConfig) -> DictConfig:
+    return OmegaConf.create(
+        caches_of(rows=_plain(rows), recipes=_plain(_root_.recipes), teachers=_plain(_root_.teachers))
+    )
+
+
+def _tables(rows: DictConfig, *, _root_: DictConfig) -> DictConfig:
+    return OmegaConf.create(tables_of(rows=_plain(rows), table=_root_.table))
+
+
+OmegaConf.register_new_resolver("replicate", _replicate, replace=True)
+OmegaConf.register_new_resolver("caches", _caches, replace=True)
+OmegaConf.register_new_resolver("tables", _tables, replace=True)

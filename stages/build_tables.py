@@ -1,0 +1,32 @@
+"""Stage build_tables@<table>: from judged runs to the table and its figures."""
+
+from pathlib import Path
+
+from bkdsnn.data.arrays import ArrayData
+from bkdsnn.params import load_params
+from bkdsnn.paths import new_folder
+from bkdsnn.reporting.collect import collect
+from bkdsnn.reporting.figures import draw_figures
+from bkdsnn.reporting.tables import write_tables
+from bkdsnn.stage import run_stage
+from bkdsnn.tracking import report_tracker
+
+
+def build_tables(table: str) -> None:
+    params = load_params()
+    collected = collect(Path("results/runs") / table, params)
+    data = {name: ArrayData(Path("data") / name) for name in params.datasets}
+    tables, figures = Path("results/tables") / table, Path("results/figures") / table
+    with new_folder(figures) as folder:
+        draw_figures(folder, params, collected, data)
+    with new_folder(tables) as folder:
+        write_tables(folder, params, collected)
+    tracker = report_tracker()
+    for folder in (tables, figures):
+        tracker.artifact(folder)
+    tracker.close()
+    print((tables / "table.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    run_stage(build_tables)

@@ -1,0 +1,30 @@
+"""Stage evaluate@<run>: what the trained student is worth on the test split."""
+
+from pathlib import Path
+
+from bkdsnn.params import load_params
+from bkdsnn.paths import digest
+from bkdsnn.stage import run_stage
+from bkdsnn.tracking import evaluation_tracker
+
+
+def evaluate(key: str) -> None:
+    params = load_params()
+    run = params.runs[key]
+    source = Path("models/students") / run.table / key
+    tracker = evaluation_tracker(name=key, kind="student", digest=digest(source), seed=run.seed)
+    from bkdsnn.judging import judge  # late: MLflow starts while torch is imported
+
+    judge(
+        source,
+        Path("results/runs") / run.table / key,
+        part=params.students[run.student],
+        dataset=run.dataset,
+        recipe=params.recipes[run.recipe],
+        facts={"kind": "student", "key": key, "row": run.row, "seed": run.seed},
+        tracker=tracker,
+    )
+
+
+if __name__ == "__main__":
+    run_stage(evaluate)
