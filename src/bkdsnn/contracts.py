@@ -3,7 +3,6 @@
 The third shape is a method's result: a dict of named, weighted, scalar loss terms.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
@@ -28,8 +27,7 @@ class Batch(NamedTuple):
     view: int
 
 
-@dataclass(frozen=True)
-class NetOutput:
+class NetOutput(NamedTuple):
     """What a network says, time first and kept (T = 1 for an ANN).
 
     logits: `[T, B, K]`.

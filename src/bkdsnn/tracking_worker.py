@@ -72,10 +72,10 @@ class Store:
         self._client.set_terminated(self._run, status=status)
 
     def _connect(self) -> None:
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
+        for name in ("mlflow", "alembic"):  # mlflow sets its own level when it is imported
+            logging.getLogger(name).setLevel(logging.WARNING)
         root = project_root().resolve()
         own = os.environ.get("MLFLOW_TRACKING_URI")
         self._client = MlflowClient(own or f"sqlite:///{root / 'mlflow.db'}")

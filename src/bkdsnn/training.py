@@ -127,7 +127,7 @@ def _train_epoch(
             value = term.detach() * size
             sums[name] = sums[name] + value if name in sums else value
             if not math.isfinite(value):
-                raise InputError(f"epoch {epoch}, step {step}: the loss term '{name}' is {float(term)}; lower the lr")
+                raise InputError(f"epoch {epoch}, step {step}: the loss term '{name}' is {term.item()}; lower the lr")
     return {name: float(total) / samples for name, total in sums.items()}
 
 

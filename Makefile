@@ -1,0 +1,57 @@
+# make help lists the doors. Everything is installed into .venv from requirements.lock; nothing else is needed but
+# Python 3.11+ and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+PORT ?= 5000
+READY := $(VENV)/.installed
+RUN := PATH="$(BIN):$$PATH" PYTHONPATH=src
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(READY) ## .venv with the exact versions of requirements.lock
+
+$(READY): requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "bkdsnn needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	touch $(READY)
+
+.PHONY: repro
+repro: $(READY) ## reproduce the table that params.yaml asks for (default: digits)
+	$(RUN) dvc repro
+
+.PHONY: ui
+ui: $(READY) ## the MLflow pages on http://127.0.0.1:5000 (PORT=... for another)
+	$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+
+.PHONY: test
+test: lint ## lint, unit tests, and a real dvc repro of a tiny table in a clone
+	$(RUN) python -m pytest
+
+.PHONY: test-slow
+test-slow: $(READY) ## the tests that take minutes
+	$(RUN) python -m pytest -m slow
+
+.PHONY: lint
+lint: $(READY) ## ruff: errors and layout
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+.PHONY: bench
+bench: $(READY) ## what start-up and a training step cost on this machine
+	$(RUN) python -m bkdsnn.tools.bench
+
+.PHONY: params
+params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)
+	$(RUN) python -m bkdsnn.tools.compose $(if $(TABLE),table=$(TABLE))
+
+.PHONY: clean
+clean: ## remove what can be made again: data, models, caches, .venv (not results, not mlflow.db)
+	rm -rf $(VENV) data models raw/digits-dvs dvc_plots .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

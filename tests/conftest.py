@@ -1,0 +1,63 @@
+"""What several tests share: composed params, a small data set, and where the reference vectors lie."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, write_manifest
+from bkdsnn.params import Normalise
+from bkdsnn.paths import new_folder
+from bkdsnn.tools.compose import compose
+
+ROOT = Path(__file__).parents[1]
+NEURON = {
+    "kind": "if",
+    "tau": 2.0,
+    "v_threshold": 1.0,
+    "v_reset": 0.0,
+    "decay_input": True,
+    "detach_reset": True,
+    "surrogate": "atan",
+    "surrogate_alpha": 2.0,
+}
+
+
+@pytest.fixture(scope="session")
+def composed(tmp_path_factory):
+    """`composed("table=tiny", ...)`: the composition of the catalogue as a plain dict."""
+
+    def compose_plain(*overrides: str) -> dict:
+        path = tmp_path_factory.mktemp("composed") / "params.yaml"
+        compose(path, list(overrides))
+        return yaml.safe_load(path.read_text())
+
+    return compose_plain
+
+
+def write_data(folder: Path, *, shape: tuple[int, ...], samples: int = 60, classes: int = 3) -> ArrayData:
+    """A data set of random uint8 inputs, 2/3 training, the rest halved."""
+    random = np.random.Generator(np.random.Philox(0))
+    labels = np.arange(samples) % classes
+    with new_folder(folder) as partial:
+        inputs = create_inputs(partial, (samples, *shape))
+        inputs[:] = random.integers(0, 256, inputs.shape)
+        inputs.flush()
+        third = samples // 6
+        order = np.arange(samples)
+        splits = {
+            "train": order[: 4 * third],
+            "validation": order[4 * third : 5 * third],
+            "test": order[5 * third :],
+        }
+        prepared = Prepared(classes=[str(c) for c in range(classes)], labels=labels, splits=splits, facts={})
+        channels = shape[-3]
+        normalise = Normalise(scale=255, mean=(0.5,) * channels, std=(0.25,) * channels)
+        write_manifest(partial, prepared, settings={}, normalise=normalise)
+    return ArrayData(folder)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_data(tmp_path / "images", shape=(1, 8, 8))

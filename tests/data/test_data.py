@@ -1,0 +1,118 @@
+"""Arrays, splits, views, batches."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_data
+
+from bkdsnn import catalogue
+from bkdsnn.data.arrays import ArrayData, Split, stratified_split
+from bkdsnn.data.augment import augmented
+from bkdsnn.data.batches import Batches
+from bkdsnn.errors import InputError
+from bkdsnn.params import Augmentation
+
+AUGMENTATION = Augmentation(views=3, augment_seed=0, shift=2)
+CPU = torch.device("cpu")
+
+
+def batches(data: ArrayData, batch_size: int = 7) -> Batches:
+    return Batches(data, batch_size=batch_size, device=CPU)
+
+
+def test_digits_are_the_real_ones_and_split_by_class(tmp_path):
+    source = catalogue.load("source", "digits")
+    split = Split(train=300, validation=200, seed=0, samples=None)
+    prepared = source.prepare(source.Settings(size=16, split=split), raw=tmp_path, folder=tmp_path)
+    inputs = np.load(tmp_path / "inputs.npy")
+    assert inputs.shape == (1797, 1, 16, 16)
+    assert inputs.dtype == np.uint8
+    sizes = {name: len(part) for name, part in prepared.splits.items()}
+    assert sizes == {"train": 300, "validation": 200, "test": 1297}
+    every = np.concatenate(list(prepared.splits.values()))
+    assert len(np.unique(every)) == 1797
+    shares = np.bincount(prepared.labels[prepared.splits["train"]]) / 300
+    assert np.abs(shares - np.bincount(prepared.labels) / 1797).max() < 1 / 300
+    images, labels = source.load()
+    assert np.array_equal(prepared.labels, labels)
+    assert abs(inputs.mean() - np.minimum(images.astype(int) * 16, 255).mean()) < 1.0
+
+
+def test_a_split_that_leaves_no_test_sample_is_refused():
+    labels = np.arange(30) % 3
+    with pytest.raises(InputError, match="train \\+ validation is 30, which leaves no test sample of 30"):
+        stratified_split(labels, Split(train=20, validation=10, seed=0, samples=None))
+    with pytest.raises(InputError, match="split.samples: 40, but the data set has 30"):
+        stratified_split(labels, Split(train=20, validation=5, seed=0, samples=40))
+    assert sum(map(len, stratified_split(labels, Split(train=9, validation=6, seed=0, samples=21)).values())) == 21
+
+
+def test_a_view_depends_on_augment_seed_view_and_index_alone(data):
+    inputs, index = data.inputs[:6], np.arange(6)
+    whole = augmented(inputs, index=index, view=1, augmentation=AUGMENTATION)
+    single = augmented(inputs[4:5], index=index[4:5], view=1, augmentation=AUGMENTATION)
+    assert np.array_equal(whole[4:5], single)
+    assert not np.array_equal(whole, augmented(inputs, index=index, view=2, augmentation=AUGMENTATION))
+    other = AUGMENTATION.model_copy(update={"augment_seed": 1})
+    assert not np.array_equal(whole, augmented(inputs, index=index, view=1, augmentation=other))
+
+
+def test_a_shift_moves_pixels_and_fills_with_zeros():
+    inputs = np.arange(1, 2 * 3 * 16 + 1, dtype=np.uint8).reshape(2, 3, 4, 4)
+    shifted = augmented(inputs, index=np.array([0, 1]), view=0, augmentation=AUGMENTATION)
+    for before, after in zip(inputs, shifted, strict=True):
+        found = []
+        for dy in range(-2, 3):
+            for dx in range(-2, 3):
+                moved = np.zeros_like(before)
+                rows, columns = slice(max(dy, 0), 4 + min(dy, 0)), slice(max(dx, 0), 4 + min(dx, 0))
+                old_rows, old_columns = slice(max(-dy, 0), 4 + min(-dy, 0)), slice(max(-dx, 0), 4 + min(-dx, 0))
+                moved[:, rows, columns] = before[:, old_rows, old_columns]
+                found.append(np.array_equal(moved, after))
+        assert sum(found) == 1
+
+
+def test_all_frames_of_a_recording_shift_alike(tmp_path):
+    data = write_data(tmp_path / "frames", shape=(4, 2, 6, 6))
+    same = np.repeat(data.inputs[:3, :1], 4, axis=1)
+    shifted = augmented(same, index=np.arange(3), view=0, augmentation=AUGMENTATION)
+    assert (shifted == shifted[:, :1]).all()
+
+
+def test_an_epoch_holds_every_training_sample_once_in_its_own_order(data):
+    def order(**when) -> list[int]:
+        return [int(i) for batch in batches(data).shuffled(augmentation=AUGMENTATION, **when) for i in batch.index]
+
+    first = order(epoch=0, seed=0)
+    assert sorted(first) == data.splits["train"].tolist()
+    assert first == order(epoch=0, seed=0)
+    assert first != order(epoch=1, seed=0) != order(epoch=1, seed=1)
+
+
+def test_epochs_go_round_the_views(data):
+    views = [next(batches(data).shuffled(epoch=e, seed=0, augmentation=AUGMENTATION)).view for e in range(5)]
+    assert views == [0, 1, 2, 0, 1]
+
+
+def test_draws_do_not_depend_on_the_batch_size(data):
+    def draws(size: int) -> dict[int, int]:
+        stream = batches(data, size).shuffled(epoch=2, seed=5, augmentation=AUGMENTATION)
+        return {int(i): int(d) for batch in stream for i, d in zip(batch.index, batch.draws, strict=True)}
+
+    assert draws(7) == draws(11)
+
+
+def test_inputs_are_normalised_and_labels_fit(data):
+    batch = next(batches(data).plain("test"))
+    index = data.splits["test"][:7]
+    expected = (torch.from_numpy(data.inputs[index]).float() / 255 - 0.5) / 0.25
+    assert torch.allclose(batch.inputs, expected)
+    assert batch.labels.tolist() == data.labels[index].tolist()
+
+
+@pytest.mark.parametrize("name", ["inputs.npy", "train.npy", "manifest.json"])
+def test_a_damaged_data_folder_is_named(data, name):
+    path = data.folder / name
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(InputError, match=name):
+        ArrayData(data.folder)

@@ -1,0 +1,106 @@
+"""Bad input in params.yaml: one line with the key, the value and what is allowed."""
+
+import copy
+
+import pytest
+
+from bkdsnn.checking import check
+from bkdsnn.errors import InputError
+from bkdsnn.params import Params, load_params, validated
+
+
+@pytest.fixture(scope="module")
+def digits(composed):
+    return composed("table=digits")
+
+
+def edited(params: dict, path: str, value: object) -> dict:
+    result = copy.deepcopy(params)
+    *parents, last = path.split("/")
+    node = result
+    for part in parents:
+        node = node[part]
+    if value is ...:
+        del node[last]
+    else:
+        node[last] = value
+    return result
+
+
+BKD = "methods/bkd/settings"
+CASES = {
+    "misspelt knob": ("blur_ration", 0.2, "blur_ration: unknown key; did you mean blur_ratio?"),
+    "misspelt nested key": ("recipes/digits/epoch", 3, "recipes.digits.epoch: unknown key; did you mean epochs?"),
+    "deep misspelt key": ("recipes/digits/optimiser/l", 3, "recipes.digits.optimiser.l: unknown key"),
+    "unknown key of a row": ("rows/image-ce/colour", 1, "rows.image-ce.colour: unknown key; allowed: dataset,"),
+    "missing key": ("recipes/digits/epochs", ..., "recipes.digits.epochs: missing"),
+    "wrong type": ("recipes/digits/epochs", "many", 'recipes.digits.epochs: "many": input should be a valid integer'),
+    "text for a number": ("recipes/digits/batch_size", "32", 'recipes.digits.batch_size: "32": input should be'),
+    "out of range": ("recipes/digits/epochs", 0, "recipes.digits.epochs: 0: input should be greater than 0"),
+    "choice": ("recipes/digits/optimiser/name", "adam", "input should be 'adamw' or 'sgd'"),
+    "bad key": ("rows/A.b", {}, "a key is made of a-z, 0-9, _ and -"),
+    "no seeds": ("seeds", [], "seeds: []: list should have at least 1 item"),
+    "method setting out of range": (f"{BKD}/blur_ratio", 1.5, "blur_ratio: 1.5: input should be less than 1"),
+    "method setting unknown": (f"{BKD}/alpha", 1.0, "methods.bkd.settings.alpha: unknown key; allowed: label_"),
+    "network setting": ("students/sew-dvs/settings/widths", [16, "x"], 'students.sew-dvs.settings.widths.1: "x"'),
+    "neuron setting": (
+        "students/sew-dvs/settings/neuron/tau",
+        0.5,
+        "settings.neuron.tau: 0.5: input should be greater",
+    ),
+    "camera": ("datasets/digits-dvs/settings/camera/sensor", 300, "settings.camera.sensor: 300: input should be less"),
+    "unknown network": ("students/sew-digits/network", "vgg", "unknown network 'vgg': there are resnet, sew_resnet"),
+    "unknown source": ("datasets/digits/source", "mnist", "unknown source 'mnist': there are digits, digits_dvs"),
+    "missing teacher": ("runs/image-bkd-s0/teacher", "vit", "runs.image-bkd-s0.teacher: 'vit' is missing; there are"),
+    "row's missing recipe": ("rows/image-ce/recipe", "long", "rows.image-ce.recipe: 'long' is missing; there are"),
+    "teacher of other data": ("runs/dvs-bkd-s1/teacher", "resnet-digits", "'resnet-digits' learns 'digits', the run"),
+    "teacher by kd": ("teachers/resnet-digits/method", "bkd", "a teacher learns by ce"),
+    "knob by hand": ("blur_ratio", 0.2, "blur_ratio: 0.2, but the runs have 0.15"),
+    "T by hand": ("time_steps", 8, "time_steps: 8, but the runs have 4"),
+    "precision by hand": ("precision", "bf16-mixed", "precision: bf16-mixed, but the runs have 32-true"),
+    "seeds by hand": ("seeds", [0, 1], "seeds [0, 1] and the rows ask for other runs than there are"),
+    "table by hand": ("table", "digits-blur", "table: 'digits-blur', but the runs are those of digits"),
+    "row by hand": (
+        "rows/image-bkd/method",
+        "mixed",
+        "rows.image-bkd asks for method 'mixed', but its runs have 'bkd'",
+    ),
+    "cache by hand": ("recipes/digits/cache/enabled", False, "asks for teacher_path 'models/teachers/resnet-digits'"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_params_are_told_in_one_line(digits, case):
+    path, value, expected = CASES[case]
+    with pytest.raises(InputError) as told:
+        check(validated(Params, edited(digits, path, value), where=""))
+    assert str(told.value).startswith("params.yaml: ")
+    assert expected in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (f"{BKD}/feature_weight", 0.5),
+        ("recipes/digits/epochs", 3),
+        ("runs/image-bkd-s0/method_settings", {"blur_ratio": 0.5}),
+        ("runs/image-mixed-s0/method", "bkd"),
+    ],
+)
+def test_values_edited_by_hand_where_they_take_effect_are_honoured(digits, path, value):
+    check(validated(Params, edited(digits, path, value), where=""))
+
+
+def test_unreadable_yaml_is_told_in_one_line(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("a: [1,\nb: 2")
+    with pytest.raises(InputError, match="no readable YAML") as told:
+        load_params(path)
+    assert "\n" not in str(told.value)
+
+
+def test_several_errors_are_counted(digits):
+    bad = edited(edited(digits, "recipes/digits/epochs", 0), "recipes/digits/batch_size", 0)
+    with pytest.raises(InputError, match=r"\(and 1 more\)$"):
+        validated(Params, bad, where="")

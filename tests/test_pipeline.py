@@ -1,0 +1,152 @@
+"""A real `dvc repro` of the tiny table in a clone, and what users do next; the tests run in this order."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT
+
+MARK = 5  # the clones keep so many feature maps, the checkout another number: proof of whose code ran
+
+
+class Clone:
+    """A copy of this checkout's files in a git repository of its own, set to the tiny table."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True)
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True
+        )
+        for name in listed.stdout.decode().split("\0"):
+            source = ROOT / name
+            if name and source.is_file() and not name.startswith("results/") and name != "dvc.lock":
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, folder / name)
+        judging = folder / "src/bkdsnn/judging.py"
+        judging.write_text(re.sub(r"MAP_SAMPLES = \d+", f"MAP_SAMPLES = {MARK}", judging.read_text()))
+        self.run(sys.executable, "-m", "bkdsnn.tools.compose", "table=tiny", PYTHONPATH="src")
+        self.run("git", "init", "-q")
+        self.run("git", "config", "user.email", "test@example.org")
+        self.run("git", "config", "user.name", "test")
+        self.commit()
+
+    def run(self, *command: str, check: bool = True, **environment: str) -> str:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "BKDSNN_", "PYTHONPATH"))}
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**kept, "PATH": path, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert not check or done.returncode == 0, done.stdout[-4000:]
+        self.code = done.returncode
+        return done.stdout
+
+    def dvc(self, *arguments: str, **options) -> str:
+        return self.run(sys.executable, "-m", "dvc", *arguments, **options)
+
+    def commit(self) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-q", "-m", "state")
+
+    def bytes(self) -> dict[str, bytes]:
+        files = [self.folder / "dvc.lock", *sorted((self.folder / "results").rglob("*"))]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in files if path.is_file()}
+
+
+def stages(output: str) -> set[str]:
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    clone = Clone(tmp_path_factory.mktemp("first") / "a")
+    clone.output = clone.dvc("repro")
+    clone.commit()
+    return clone
+
+
+def test_the_graph_runs_from_data_to_table(clone):
+    assert len(stages(clone.output)) == 15
+    for name in ("table.md", "table.csv", "table.tex", "summary.json"):
+        assert (clone.folder / "results/tables/tiny" / name).is_file()
+    figures = {path.name for path in (clone.folder / "results/figures/tiny").iterdir()}
+    assert {"accuracy.png", "training_curves.png", "feature_maps.png", "data-digits-dvs.png"} <= figures
+    metrics = json.loads((clone.folder / "results/runs/tiny/dvs-mixed-s0/metrics.json").read_text())
+    assert metrics["epochs"] == 2
+    assert 0 <= metrics["test_top1"] <= 100
+    assert metrics["energy_uj"] > 0
+
+
+def test_the_clone_ran_its_own_code(clone):
+    assert len(np.load(clone.folder / "results/runs/tiny/image-ce-s0/feature_maps.npy")) == MARK
+
+
+def test_mlflow_has_one_run_per_model_under_one_parent(clone):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{clone.folder / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("bkdsnn").experiment_id])
+    named = {run.info.run_name: run for run in runs}
+    assert len(named) == len(runs) == 6
+    (parent,) = (run for run in runs if run.data.tags["bkdsnn.kind"] == "experiment")
+    assert all(run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in runs if run is not parent)
+    student = named["image-bkd-s0"]
+    assert student.data.params["method.blur_ratio"] == "0.15"
+    assert {"task", "feature", "validation_top1", "test_top1", "energy_uj"} <= set(student.data.metrics)
+    assert len(client.get_metric_history(student.info.run_id, "feature")) == 2
+    assert {artifact.path for artifact in client.list_artifacts(parent.info.run_id)} == {"figures", "tables"}
+
+
+def test_a_second_repro_does_nothing(clone):
+    assert stages(clone.dvc("repro")) == set()
+
+
+def test_dvc_metrics_show_is_one_line_per_table(clone):
+    shown = json.loads(clone.dvc("metrics", "show", "--json"))
+    (files,) = (entry["data"] for entry in shown.values())
+    assert set(files["results/tables/tiny/summary.json"]["data"]) == {"image-ce", "image-bkd", "dvs-mixed"}
+
+
+def test_another_place_gives_the_same_bytes(clone, tmp_path):
+    other = Clone(tmp_path / "elsewhere" / "b")
+    other.dvc("repro", BKDSNN_TRACKING="off")
+    assert not (other.folder / "mlflow.db").exists()
+    first, second = clone.bytes(), other.bytes()
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_an_experiment_with_another_blur_ratio_reruns_what_blurs(clone):
+    output = clone.dvc("exp", "run", "-S", "table=tiny", "-S", "blur_ratio=0.2", BKDSNN_TRACKING="off")
+    blurring = {f"{stage}@{run}" for stage in ("train_student", "evaluate") for run in ("image-bkd-s0", "dvs-mixed-s0")}
+    assert stages(output) == {"check_params", "build_tables@tiny"} | blurring
+    clone.run("git", "checkout", "-q", ".")
+    clone.dvc("checkout", "-q")
+
+
+def test_a_mistake_in_params_stops_before_any_work(clone):
+    path = clone.folder / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["recipes"]["digits"]["epoch"] = 3
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    output = clone.dvc("repro", check=False)
+    assert clone.code != 0
+    assert stages(output) == {"check_params"}
+    told = [line for line in output.splitlines() if line.startswith("check_params: ")]
+    assert told == [
+        "check_params: params.yaml: recipes.digits.epoch: unknown key; did you mean epochs? allowed: epochs, "
+        "batch_size, precision, threads, optimiser, schedule, augmentation, cache"
+    ]
+    clone.run("git", "checkout", "-q", "params.yaml")

@@ -1,0 +1,94 @@
+"""The MLflow store: one run per model, children of one parent, also from four processes at once."""
+
+import subprocess
+import sys
+
+import pytest
+
+from bkdsnn import tracking
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from bkdsnn.tracking import training_tracker
+tracker = training_tracker(name=sys.argv[1], kind="student", seed=0)
+tracker.params({"method": {"name": "bkd", "blur_ratio": 0.2}})
+for epoch in range(5):
+    tracker.metrics({"task": 1.0 / (epoch + 1)}, step=epoch)
+tracker.model("digest-of-" + sys.argv[1])
+tracker.close()
+"""
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A project root of its own; gives a function that lists its runs."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("DVC_EXP_NAME", "calm-heron")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("BKDSNN_TRACKING", raising=False)
+
+    def runs():
+        from mlflow import MlflowClient
+
+        client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+        experiments = client.search_experiments(filter_string="name = 'bkdsnn'")
+        assert len(experiments) == 1
+        return client, client.search_runs([experiments[0].experiment_id])
+
+    return runs
+
+
+def test_four_processes_that_open_the_store_at_once_leave_it_whole(store):
+    processes = [subprocess.Popen([sys.executable, "-c", SCRIPT, f"run{number}"]) for number in range(4)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0, 0]
+    client, runs = store()
+    parents = [run for run in runs if run.data.tags["bkdsnn.kind"] == "experiment"]
+    children = [run for run in runs if run.data.tags["bkdsnn.kind"] == "student"]
+    assert [run.info.run_name for run in parents] == ["calm-heron"]
+    assert sorted(run.info.run_name for run in children) == ["run0", "run1", "run2", "run3"]
+    for run in children:
+        assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
+        assert run.data.params == {"method.name": "bkd", "method.blur_ratio": "0.2"}
+        assert run.info.status == "FINISHED"
+        assert [m.value for m in client.get_metric_history(run.info.run_id, "task")] == [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5]
+
+
+def test_an_evaluation_reopens_the_run_of_its_weights(store, tmp_path):
+    first = tracking.training_tracker(name="a-s0", kind="student", seed=0)
+    first.model("abc")
+    first.close()
+    for digest, accuracy in (("abc", 91.0), ("other", 12.0)):
+        again = tracking.evaluation_tracker(name="a-s0", kind="student", digest=digest, seed=0)
+        again.metrics({"test_top1": accuracy})
+        (tmp_path / "metrics.json").write_text("{}")
+        again.artifact(tmp_path / "metrics.json")
+        again.close()
+    report = tracking.report_tracker()
+    report.close()
+    client, runs = store()
+    students = {run.data.tags.get("bkdsnn.model"): run for run in runs if run.info.run_name == "a-s0"}
+    assert students["abc"].data.metrics == {"test_top1": 91.0}
+    assert students[None].data.metrics == {"test_top1": 12.0}, "weights that the store does not know: a run of its own"
+    assert len(runs) == 3
+    assert [a.path for a in client.list_artifacts(students["abc"].info.run_id)] == ["metrics.json"]
+
+
+def test_a_broken_store_is_told_and_stops_nothing(store, monkeypatch, caplog, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////dev/null/mlflow.db")
+    tracker = tracking.training_tracker(name="a", kind="student", seed=0)
+    for epoch in range(3):
+        tracker.metrics({"task": 1.0}, step=epoch)
+    tracker.close()
+    assert "the results are not affected" in caplog.text
+
+
+def test_tracking_can_be_turned_off(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("BKDSNN_TRACKING", "off")
+    tracker = tracking.training_tracker(name="a", kind="student", seed=0)
+    public = {name for name in vars(tracking.Tracker) if not name.startswith("_")}
+    assert public == {name for name in vars(tracking.NoTracker) if not name.startswith("_")}
+    tracker.params({})
+    tracker.metrics({"task": 1.0})
+    tracker.close()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,132 @@
+"""The loop: same seed same bytes, the choice of the epoch, and what stops it."""
+
+import pytest
+import torch
+from conftest import NEURON, write_data
+
+from bkdsnn import catalogue
+from bkdsnn.assembly import load_trained, save_trained
+from bkdsnn.data.batches import Batches
+from bkdsnn.errors import InputError
+from bkdsnn.methods import bkd
+from bkdsnn.optimisation import learning_rate, make_optimiser
+from bkdsnn.params import Optimiser, Recipe, Student
+from bkdsnn.paths import new_folder
+from bkdsnn.seeding import make_deterministic
+from bkdsnn.teachers import LiveTeacher
+from bkdsnn.training import Learner, Trained, make_fabric, train
+
+SETTINGS = {"time_steps": 2, "widths": [4, 8], "blocks": [1, 1], "stem_stride": 1, "neuron": NEURON}
+RECIPE = Recipe(
+    epochs=3,
+    batch_size=16,
+    precision="32-true",
+    threads=1,
+    optimiser={"name": "adamw", "lr": 0.01, "weight_decay": 0.05, "momentum": 0.9},
+    schedule={"warmup_epochs": 1, "min_lr": 0.001},
+    augmentation={"views": 2, "augment_seed": 0, "shift": 1},
+    cache={"enabled": False, "dtype": "float32"},
+)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_data(tmp_path / "data", shape=(1, 8, 8))
+
+
+def run(data, *, seed: int = 0, recipe: Recipe = RECIPE, spoil: bool = False) -> Trained:
+    make_deterministic(threads=recipe.threads)
+    fabric = make_fabric(precision=recipe.precision, accelerator="cpu", devices=1, nodes=1)
+    torch.manual_seed(seed)
+    student_module, teacher_module = (catalogue.load("network", name) for name in ("sew_resnet", "resnet"))
+    student = student_module.Network(student_module.Settings(**SETTINGS), input_shape=(1, 8, 8), classes=3)
+    teacher_settings = teacher_module.Settings(widths=[4, 6], blocks=[1, 1], stem_stride=1)
+    network = teacher_module.Network(teacher_settings, input_shape=(1, 8, 8), classes=3)
+    settings = bkd.Settings(
+        label_smoothing=0.0, feature="last", blur_ratio=0.15, feature_weight=1e-3, rescale_teacher=False
+    )
+    method = bkd.Method(settings, student={"last": (8, 4, 4)}, teacher={"last": (6, 4, 4)})
+    if spoil:
+        torch.nn.init.constant_(method.restore[2].bias, float("inf"))
+    batches = Batches(data, batch_size=recipe.batch_size, device=fabric.device)
+    teacher = LiveTeacher(network, features=["last"])
+    return train(
+        Learner(student, method),
+        fabric=fabric,
+        teacher=teacher,
+        batches=batches,
+        recipe=recipe,
+        seed=seed,
+        on_epoch=lambda record, seconds: None,
+    )
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(data):
+    first, again, other = run(data), run(data), run(data, seed=1)
+    assert first.history == again.history
+    assert all(torch.equal(first.last[name], again.last[name]) for name in first.last)
+    assert first.history != other.history
+
+
+def test_every_epoch_is_recorded_by_term(data):
+    history = run(data).history
+    assert [record["epoch"] for record in history] == [0, 1, 2]
+    for record in history:
+        assert record["loss"] == pytest.approx(record["task"] + record["feature"], rel=1e-6)
+        assert set(record) == {"epoch", "lr", "task", "feature", "loss", "validation_top1"}
+
+
+def test_the_best_epoch_is_the_first_with_the_highest_validation_accuracy(data):
+    trained = run(data)
+    accuracies = [record["validation_top1"] for record in trained.history]
+    assert trained.best_epoch == accuracies.index(max(accuracies))
+
+
+def test_bf16_trains_through_the_same_path(data):
+    trained = run(data, recipe=RECIPE.model_copy(update={"precision": "bf16-mixed"}))
+    assert trained.last["head.weight"].dtype == torch.float32
+    assert trained.history[-1]["loss"] > 0
+
+
+def test_a_loss_that_is_no_number_stops_with_epoch_step_and_term(data):
+    with pytest.raises(InputError, match="epoch 0, step 0: the loss term 'feature' is inf"):
+        run(data, spoil=True)
+
+
+def test_the_learning_rate_warms_up_and_follows_the_cosine():
+    recipe = RECIPE.model_copy(update={"epochs": 10})
+    rates = [learning_rate(epoch=epoch, recipe=recipe) for epoch in range(10)]
+    assert rates[0] == 0.001
+    assert rates[5] == pytest.approx(0.0055)  # half-way down from 0.01 to 0.001
+    assert rates[1] == max(rates)
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+
+
+def test_biases_do_not_decay():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    settings = Optimiser(name="sgd", lr=0.1, weight_decay=0.5, momentum=0.9)
+    decay = {group["weight_decay"]: sum(p.numel() for p in group["params"]) for group in
+             make_optimiser(network, settings).param_groups}  # fmt: skip
+    assert decay == {0.5: 4, 0.0: 6}
+
+
+def test_weights_are_read_back_and_a_changed_file_is_refused(data, tmp_path):
+    part = Student(network="sew_resnet", settings=SETTINGS)
+    with new_folder(tmp_path / "run") as folder:
+        save_trained(folder, run(data), data=data, teacher=None)
+    with new_folder(tmp_path / "again") as folder:
+        save_trained(folder, run(data), data=data, teacher=None)
+    files = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert files == ["best.safetensors", "history.csv", "last.safetensors", "manifest.json"]
+    for name in files:
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    network = load_trained(tmp_path / "run", part, data=data, which="last")
+    assert not network.training
+    wider = Student(network="sew_resnet", settings={**SETTINGS, "widths": [4, 9]})
+    with pytest.raises(InputError, match="does not fit the network 'sew_resnet'") as told:
+        load_trained(tmp_path / "run", wider, data=data, which="last")
+    assert "\n" not in str(told.value)
+    path = tmp_path / "run" / "last.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"last.safetensors: missing, or its bytes do not match"):
+        load_trained(tmp_path / "run", part, data=data, which="last")
