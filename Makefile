@@ -51,6 +51,10 @@ bench: $(READY) ## what start-up and a training step cost on this machine
 params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)
 	$(RUN) python -m bkdsnn.tools.compose $(if $(TABLE),table=$(TABLE))
 
+.PHONY: readme
+readme: $(READY) ## the committed table into README.md
+	$(RUN) python -m bkdsnn.tools.readme
+
 .PHONY: clean
 clean: ## remove what can be made again: data, models, caches, .venv (not results, not mlflow.db)
 	rm -rf $(VENV) data models raw/digits-dvs dvc_plots .pytest_cache .ruff_cache

@@ -128,7 +128,7 @@ def recording(name: str, data: ArrayData) -> Figure:
     space.set_zticks([])
     space.tick_params(labelsize=7)
     space.set_title(f"first {len(t):,} of {events.shape[1]:,} events", fontsize=9)
-    space.legend(fontsize=7, markerscale=8, frameon=False, loc="lower left")
+    space.legend(fontsize=7, markerscale=8, frameon=False, loc="upper left", bbox_to_anchor=(-0.15, 1.05))
     for step in range(steps):
         for channel, label in ((1, "ON"), (0, "OFF")):
             axis = figure.add_subplot(grid[1 - channel, 4 + step])
