@@ -56,6 +56,6 @@ readme: $(READY) ## the committed table into README.md
 	$(RUN) python -m bkdsnn.tools.readme
 
 .PHONY: clean
-clean: ## remove what can be made again: data, models, caches, .venv (not results, not mlflow.db)
+clean: ## remove .venv, data, models (DVC restores what .dvc/cache holds; results and mlflow.db stay)
 	rm -rf $(VENV) data models raw/digits-dvs dvc_plots .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,16 +15,15 @@ from bkdsnn.tracking import report_tracker
 def build_tables(table: str) -> None:
     params = load_params()
     collected = collect(Path("results/runs") / table, params)
-    data = {name: ArrayData(Path("data") / name) for name in params.datasets}
+    data = {name: ArrayData(Path("data") / name) for name in dict.fromkeys(row.dataset for row in params.rows.values())}
     tables, figures = Path("results/tables") / table, Path("results/figures") / table
     with new_folder(figures) as folder:
         draw_figures(folder, params, collected, data)
     with new_folder(tables) as folder:
         write_tables(folder, params, collected)
-    tracker = report_tracker()
-    for folder in (tables, figures):
-        tracker.artifact(folder)
-    tracker.close()
+    with report_tracker() as tracker:
+        for folder in (tables, figures):
+            tracker.artifact(folder)
     print((tables / "table.md").read_text(encoding="utf-8"))
 
 

@@ -15,7 +15,7 @@ from bkdsnn.teachers import LiveTeacher
 
 def cache_features(key: str) -> None:
     params = load_params()
-    entry = params.caches[key]
+    entry = params.entry("caches", key)
     part, recipe = params.teachers[entry.teacher], params.recipes[entry.recipe]
     data = ArrayData(Path("data") / entry.dataset)
     make_deterministic(threads=recipe.threads)
@@ -30,7 +30,7 @@ def cache_features(key: str) -> None:
             batches=Batches(data, batch_size=recipe.batch_size, device=device),
             augmentation=recipe.augmentation,
             dtype=recipe.cache.dtype,
-            facts={"teacher_sha256": digest(weights), "data_sha256": digest(data.folder)},
+            teacher_digest=digest(weights),
         )
 
 

@@ -10,20 +10,20 @@ from bkdsnn.tracking import evaluation_tracker
 
 def evaluate(key: str) -> None:
     params = load_params()
-    run = params.runs[key]
+    run = params.entry("runs", key)
     source = Path("models/students") / run.table / key
-    tracker = evaluation_tracker(name=key, kind="student", digest=digest(source), seed=run.seed)
-    from bkdsnn.judging import judge  # late: MLflow starts while torch is imported
+    with evaluation_tracker(name=key, kind="student", digest=digest(source), seed=run.seed) as tracker:
+        from bkdsnn.judging import judge  # late: MLflow starts while torch is imported
 
-    judge(
-        source,
-        Path("results/runs") / run.table / key,
-        part=params.students[run.student],
-        dataset=run.dataset,
-        recipe=params.recipes[run.recipe],
-        facts={"kind": "student", "key": key, "row": run.row, "seed": run.seed},
-        tracker=tracker,
-    )
+        judge(
+            source,
+            Path("results/runs") / run.table / key,
+            part=params.students[run.student],
+            dataset=run.dataset,
+            recipe=params.recipes[run.recipe],
+            facts={"kind": "student", "key": key, "row": run.row, "seed": run.seed},
+            tracker=tracker,
+        )
 
 
 if __name__ == "__main__":

@@ -10,20 +10,20 @@ from bkdsnn.tracking import evaluation_tracker
 
 def evaluate_teacher(key: str) -> None:
     params = load_params()
-    part = params.teachers[key]
+    part = params.entry("teachers", key)
     source = Path("models/teachers") / key
-    tracker = evaluation_tracker(name=key, kind="teacher", digest=digest(source), seed=part.seed)
-    from bkdsnn.judging import judge  # late: MLflow starts while torch is imported
+    with evaluation_tracker(name=key, kind="teacher", digest=digest(source), seed=part.seed) as tracker:
+        from bkdsnn.judging import judge  # late: MLflow starts while torch is imported
 
-    judge(
-        source,
-        Path("results/runs") / params.table / key,
-        part=part,
-        dataset=part.dataset,
-        recipe=params.recipes[part.recipe],
-        facts={"kind": "teacher", "key": key, "seed": part.seed},
-        tracker=tracker,
-    )
+        judge(
+            source,
+            Path("results/runs") / params.table / key,
+            part=part,
+            dataset=part.dataset,
+            recipe=params.recipes[part.recipe],
+            facts={"kind": "teacher", "key": key, "seed": part.seed},
+            tracker=tracker,
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from bkdsnn.stage import run_stage
 
 
 def prepare_data(key: str) -> None:
-    dataset = load_params().datasets[key]
+    dataset = load_params().entry("datasets", key)
     source = catalogue.load("source", dataset.source)
     settings = validated(source.Settings, dataset.settings, where=f"datasets.{key}.settings")
     with new_folder(Path("data") / key) as folder:

@@ -6,7 +6,7 @@ from bkdsnn.assembly import load_trained, make_method, make_network
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.fitting import Engine, fit
 from bkdsnn.params import Params, Run, load_params
-from bkdsnn.paths import digest
+from bkdsnn.paths import digest, read_json
 from bkdsnn.stage import run_stage
 from bkdsnn.teachers import CachedTeacher, LiveTeacher, NoTeacher
 from bkdsnn.tracking import training_tracker
@@ -15,7 +15,7 @@ from bkdsnn.training import Teacher
 
 def train_student(key: str) -> None:
     params = load_params()
-    run = params.runs[key]
+    run = params.entry("runs", key)
     data = ArrayData(Path("data") / run.dataset)
     engine = Engine(data, params.recipes[run.recipe])
     student = make_network(params.students[run.student], data=data, seed=run.seed).to(engine.fabric.device)
@@ -30,37 +30,51 @@ def train_student(key: str) -> None:
         batch=batch,
         seed=run.seed,
     )
-    teacher_digest = digest(Path(run.teacher_path)) if run.teacher else None
-    tracker = training_tracker(name=key, kind="student", seed=run.seed)
-    tracker.params(
-        {
-            "run": run.model_dump(include={"table", "row", "seed", "dataset", "teacher"}),
-            "student": params.students[run.student].model_dump(),
-            "method": {"name": run.method, **settings},
-            "recipe": engine.recipe.model_dump(),
-            "sha256": {"data": digest(data.folder), "teacher": teacher_digest},
-        }
-    )
-    fit(
-        engine,
-        student=student,
-        method=method.to(engine.fabric.device),
-        teacher=teacher,
-        teacher_digest=teacher_digest,
-        seed=run.seed,
-        target=Path("models/students") / run.table / key,
-        tracker=tracker,
-    )
+    teacher_digest = _teacher_digest(run, params)
+    with training_tracker(name=key, kind="student", seed=run.seed) as tracker:
+        tracker.params(
+            {
+                "run": run.model_dump(include={"table", "row", "seed", "dataset", "teacher"}),
+                "student": params.students[run.student].model_dump(),
+                "method": {"name": run.method, **settings},
+                "recipe": engine.recipe.model_dump(),
+                "sha256": {"data": digest(data.folder), "teacher": teacher_digest},
+            }
+        )
+        fit(
+            engine,
+            student=student,
+            method=method.to(engine.fabric.device),
+            teacher=teacher,
+            teacher_digest=teacher_digest,
+            seed=run.seed,
+            target=Path("models/students") / run.table / key,
+            tracker=tracker,
+        )
 
 
 def _teacher(run: Run, params: Params, engine: Engine) -> Teacher:
     if run.teacher is None:
         return NoTeacher()
     if engine.recipe.cache.enabled:
-        return CachedTeacher(Path(run.teacher_path), device=engine.fabric.device)
+        return CachedTeacher(
+            Path(run.teacher_path),
+            data_digest=digest(engine.data.folder),
+            views=engine.recipe.augmentation.views,
+            device=engine.fabric.device,
+        )
     part = params.teachers[run.teacher]
     network = load_trained(Path(run.teacher_path), part, data=engine.data, which="last")
     return LiveTeacher(network.to(engine.fabric.device), features=part.features)
+
+
+def _teacher_digest(run: Run, params: Params) -> str | None:
+    """What tells the teacher's weights from others, whether they run or their outputs are read."""
+    if run.teacher is None:
+        return None
+    if params.recipes[run.recipe].cache.enabled:
+        return read_json(Path(run.teacher_path) / "manifest.json")["teacher_sha256"]
+    return digest(Path(run.teacher_path))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from bkdsnn.tracking import training_tracker
 
 def train_teacher(key: str) -> None:
     params = load_params()
-    part = params.teachers[key]
+    part = params.entry("teachers", key)
     data = ArrayData(Path("data") / part.dataset)
     engine = Engine(data, params.recipes[part.recipe])
     network = make_network(part, data=data, seed=part.seed).to(engine.fabric.device)
@@ -23,18 +23,24 @@ def train_teacher(key: str) -> None:
     method = make_method(
         method_part, method_part.settings, student=network, teacher_output=None, batch=batch, seed=part.seed
     )
-    tracker = training_tracker(name=key, kind="teacher", seed=part.seed)
-    tracker.params({"teacher": part.model_dump(), "recipe": engine.recipe.model_dump(), "data": digest(data.folder)})
-    fit(
-        engine,
-        student=network,
-        method=method,
-        teacher=NoTeacher(),
-        teacher_digest=None,
-        seed=part.seed,
-        target=Path("models/teachers") / key,
-        tracker=tracker,
-    )
+    with training_tracker(name=key, kind="teacher", seed=part.seed) as tracker:
+        tracker.params(
+            {
+                "teacher": part.model_dump(),
+                "recipe": engine.recipe.model_dump(),
+                "sha256": {"data": digest(data.folder)},
+            }
+        )
+        fit(
+            engine,
+            student=network,
+            method=method,
+            teacher=NoTeacher(),
+            teacher_digest=None,
+            seed=part.seed,
+            target=Path("models/teachers") / key,
+            tracker=tracker,
+        )
 
 
 if __name__ == "__main__":

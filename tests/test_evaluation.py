@@ -33,14 +33,16 @@ def test_firing_rate_by_hand():
     inputs = torch.zeros(2, 1, 1, 2)
     inputs[0, 0, 0] = torch.tensor([1.0, 0.6])  # fires at both steps; at the second alone
     rates = evaluation.firing_rates(Passing(), [batch(inputs[:1], [0]), batch(inputs[1:], [0])])
-    assert rates == {"neuron": 3 / 8}  # 3 spikes of 2 steps x 2 samples x 2 places
+    assert rates == evaluation.FiringRates(
+        per_layer={"neuron": 3 / 8}, overall=3 / 8
+    )  # 3 spikes of 2 steps x 2 samples x 2 places
 
 
 def test_operations_of_binary_spikes_by_hand():
     inputs = torch.zeros(1, 1, 4, 4)
     inputs[0, 0, 1, 1] = 1.0  # within: meets 9 weights of each of 3 channels, at 2 steps
     inputs[0, 0, 0, 3] = 1.0  # corner: meets 4
-    counted = evaluation.operations(Passing(), inputs)
+    counted = evaluation.operations(Passing(), [batch(inputs, [0])])
     assert counted.macs == 0
     assert counted.synaptic_operations == 2 * 3 * (9 + 4)
     assert counted.energy_uj == pytest.approx(78 * 0.9e-6)
@@ -58,11 +60,12 @@ def test_a_sum_of_spikes_counts_as_so_many_accumulations():
             return NetOutput(logits=self.head(maps.mean((2, 3)))[None], features={})
 
     inputs = torch.tensor([3.0, 0.0, 1.0, 2.0]).view(1, 1, 2, 2)
-    counted = evaluation.operations(Direct(), inputs)
+    counted = evaluation.operations(Direct(), [batch(inputs, [0])])
     assert counted.synaptic_operations == 6 * 2
     assert counted.macs == 2 * 5, "the head sees real numbers"
-    assert evaluation.operations(Direct(), inputs + 0.5).macs == 4 * 2 + 10
-    assert evaluation.operations(Direct(), inputs.repeat(3, 1, 1, 1)) == counted, "per sample"
+    assert evaluation.operations(Direct(), [batch(inputs + 0.5, [0])]).macs == 4 * 2 + 10
+    more = [batch(inputs.repeat(3, 1, 1, 1), [0, 0, 0]), batch(torch.zeros_like(inputs), [0])]
+    assert evaluation.operations(Direct(), more).synaptic_operations == counted.synaptic_operations * 3 / 4
 
 
 def test_predictions_keep_the_order():
@@ -74,3 +77,26 @@ def test_predictions_keep_the_order():
     actual, predicted = evaluation.predictions(Known(), batches)
     assert np.array_equal(actual, [2, 1, 1])
     assert np.array_equal(predicted, [2, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation", "groups"),
+    [(3, 1, 1, 1, 1), (3, 2, 1, 1, 1), (1, 2, 0, 1, 1), (3, 2, 0, 2, 1), (5, 3, 2, 1, 2)],
+)
+def test_accumulations_equal_a_convolution_with_ones(kernel, stride, padding, dilation, groups):
+    class One(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution = nn.Conv2d(4, 6, kernel, stride, padding, dilation=dilation, groups=groups, bias=False)
+
+        def forward(self, inputs):
+            return NetOutput(logits=self.convolution(inputs).mean((2, 3))[None], features={})
+
+    torch.manual_seed(0)
+    inputs = torch.randint(0, 4, (3, 4, 11, 10)).float()
+    network = One()
+    counted = evaluation.operations(network, [batch(inputs, [0, 0, 0])])
+    network.convolution.weight.data.fill_(1.0)
+    expected = network.convolution(inputs).sum().item() / 3
+    assert counted.synaptic_operations == pytest.approx(expected)
+    assert counted.macs == 0

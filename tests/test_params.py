@@ -14,7 +14,9 @@ def digits(composed):
     return composed("table=digits")
 
 
-def edited(params: dict, path: str, value: object) -> dict:
+def edited(params: dict, path: str | None, value: object) -> object:
+    if path is None:
+        return value
     result = copy.deepcopy(params)
     *parents, last = path.split("/")
     node = result
@@ -27,7 +29,7 @@ def edited(params: dict, path: str, value: object) -> dict:
     return result
 
 
-BKD = "methods/bkd/settings"
+BKD, DVS = "methods/bkd/settings", "datasets/digits-dvs/settings"
 CASES = {
     "misspelt knob": ("blur_ration", 0.2, "blur_ration: unknown key; did you mean blur_ratio?"),
     "misspelt nested key": ("recipes/digits/epoch", 3, "recipes.digits.epoch: unknown key; did you mean epochs?"),
@@ -55,17 +57,25 @@ CASES = {
     "row's missing recipe": ("rows/image-ce/recipe", "long", "rows.image-ce.recipe: 'long' is missing; there are"),
     "teacher of other data": ("runs/dvs-bkd-s1/teacher", "resnet-digits", "'resnet-digits' learns 'digits', the run"),
     "teacher by kd": ("teachers/resnet-digits/method", "bkd", "a teacher learns by ce"),
-    "knob by hand": ("blur_ratio", 0.2, "blur_ratio: 0.2, but the runs have 0.15"),
-    "T by hand": ("time_steps", 8, "time_steps: 8, but the runs have 4"),
-    "precision by hand": ("precision", "bf16-mixed", "precision: bf16-mixed, but the runs have 32-true"),
+    "row's teacher gone": ("rows/image-bkd/teacher", None, "runs.image-bkd-s0.teacher: 'resnet-digits', but its row"),
+    "widths for other stages": ("students/sew-dvs/settings/widths", [16], "1 widths for 3 stages"),
+    "more std than mean": ("datasets/digits/normalise/std", [0.3, 0.3], "mean has 1 channels, std has 2"),
+    "infinite": ("recipes/digits/optimiser/lr", float("inf"), "lr: Infinity: input should be a finite number"),
+    "warm-up without end": ("recipes/digits/schedule/warmup_epochs", 99, "warmup_epochs 99 leave nothing of 20 epochs"),
+    "min above lr": ("recipes/digits/schedule/min_lr", 1.0, "min_lr 1.0 is above lr 0.005"),
+    "a seed twice": ("seeds", [0, 1, 1, 2], "seeds: [0, 1, 1, 2]: each once"),
+    "blocks that do not fill": (f"{DVS}/frames/down_scale", 3, "frames.down_scale 3 does not divide 128 pixels"),
+    "frames and steps": (f"{DVS}/frames/time_steps", 2, "has time_steps 4, data set 'digits-dvs' has 2 frames"),
+    "knob by hand": ("blur_ratio", 0.2, "blur_ratio: 0.2 has no effect, the runs have 0.15: it was edited by hand"),
+    "T by hand": ("time_steps", 8, "time_steps: 8 has no effect, the runs have 4"),
+    "precision by hand": ("precision", "bf16-mixed", "precision: bf16-mixed has no effect, the runs have 32-true"),
     "seeds by hand": ("seeds", [0, 1], "seeds [0, 1] and the rows ask for other runs than there are"),
     "table by hand": ("table", "digits-blur", "table: 'digits-blur', but the runs are those of digits"),
-    "row by hand": (
-        "rows/image-bkd/method",
-        "mixed",
-        "rows.image-bkd asks for method 'mixed', but its runs have 'bkd'",
-    ),
-    "cache by hand": ("recipes/digits/cache/enabled", False, "asks for teacher_path 'models/teachers/resnet-digits'"),
+    "row by hand": ("rows/image-bkd/method", "mixed", "runs.image-bkd-s0.method: 'bkd', but its row makes it 'mixed'"),
+    "run by hand": ("runs/image-bkd-s1/seed", 7, "runs.image-bkd-s1.seed: 7, but its row makes it 1"),
+    "path by hand": ("runs/image-bkd-s1/teacher_path", "models", "runs.image-bkd-s1.teacher_path: 'models', but"),
+    "cache by hand": ("recipes/digits/cache/enabled", False, "makes it 'models/teachers/resnet-digits'"),
+    "a list": (None, [1], "the whole file: [1]: input should be an object"),
 }
 
 
@@ -85,7 +95,7 @@ def test_bad_params_are_told_in_one_line(digits, case):
         (f"{BKD}/feature_weight", 0.5),
         ("recipes/digits/epochs", 3),
         ("runs/image-bkd-s0/method_settings", {"blur_ratio": 0.5}),
-        ("runs/image-mixed-s0/method", "bkd"),
+        ("title", "2024-01-01"),
     ],
 )
 def test_values_edited_by_hand_where_they_take_effect_are_honoured(digits, path, value):
@@ -104,3 +114,20 @@ def test_several_errors_are_counted(digits):
     bad = edited(edited(digits, "recipes/digits/epochs", 0), "recipes/digits/batch_size", 0)
     with pytest.raises(InputError, match=r"\(and 1 more\)$"):
         validated(Params, bad, where="")
+
+
+def test_a_method_without_the_teacher_it_needs_is_refused(composed):
+    content = composed("rows.image-bkd.teacher=null")
+    with pytest.raises(InputError, match="rows.image-bkd.teacher: null, but the method 'bkd' needs one"):
+        check(validated(Params, content, where=""))
+
+
+def test_the_table_that_fixes_blur_ratio_says_so(composed):
+    content = composed("table=digits-blur", "blur_ratio=0.2")
+    with pytest.raises(InputError, match="or this table fixes it row by row"):
+        check(validated(Params, content, where=""))
+
+
+def test_a_stage_key_that_is_not_there_is_told_with_those_that_are(digits):
+    with pytest.raises(InputError, match="teachers.vit: there is none; there are resnet-digits, resnet-dvs"):
+        validated(Params, digits, where="").entry("teachers", "vit")

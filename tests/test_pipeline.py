@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ class Clone:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, folder / name)
         judging = folder / "src/bkdsnn/judging.py"
-        judging.write_text(re.sub(r"MAP_SAMPLES = \d+", f"MAP_SAMPLES = {MARK}", judging.read_text()))
+        judging.write_text(re.sub(r"MAP_CLASSES = \d+", f"MAP_CLASSES = {MARK}", judging.read_text()))
         self.run(sys.executable, "-m", "bkdsnn.tools.compose", "table=tiny", PYTHONPATH="src")
         self.run("git", "init", "-q")
         self.run("git", "config", "user.email", "test@example.org")
@@ -134,6 +135,29 @@ def test_an_experiment_with_another_blur_ratio_reruns_what_blurs(clone):
     assert stages(output) == {"check_params", "build_tables@tiny"} | blurring
     clone.run("git", "checkout", "-q", ".")
     clone.dvc("checkout", "-q")
+
+
+@pytest.mark.slow
+def test_queued_experiments_run_side_by_side_into_one_store(clone):
+    from mlflow import MlflowClient
+
+    clone.dvc("exp", "run", "--queue", "-S", "table=tiny", "-S", "blur_ratio=0.0,0.3,0.4,0.5")
+    clone.dvc("queue", "start", "-j", "4")
+    deadline = time.monotonic() + 900
+    while time.monotonic() < deadline:
+        states = [
+            line.split()[-1] for line in clone.dvc("queue", "status").splitlines() if re.match("[0-9a-f]{7} ", line)
+        ]
+        if set(states) <= {"Success", "Failed"}:
+            break
+        time.sleep(3)
+    assert states == ["Success"] * 4
+    client = MlflowClient(f"sqlite:///{clone.folder / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("bkdsnn").experiment_id])
+    children = [run for run in runs if run.data.params.get("method.blur_ratio") in ("0.0", "0.3", "0.4", "0.5")]
+    assert len(children) == 8  # image-bkd-s0 and dvs-mixed-s0 of each
+    assert all({"task", "test_top1"} <= set(run.data.metrics) for run in children)
+    assert len({run.data.tags["mlflow.parentRunId"] for run in children}) == 4
 
 
 def test_a_mistake_in_params_stops_before_any_work(clone):

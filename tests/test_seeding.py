@@ -22,7 +22,7 @@ def test_uniform_equals_splitmix64_written_with_python_integers():
 
 
 def test_uniform_is_uniform():
-    drawn = uniform(keys=draw_keys(seed=0, epoch=0, index=torch.arange(2000)), count=100).numpy()
+    drawn = uniform(keys=draw_keys("method", seed=0, epoch=0, index=torch.arange(2000)), count=100).numpy()
     counts = np.histogram(drawn, bins=20, range=(0, 1))[0]
     chi_square = ((counts - 10000) ** 2 / 10000).sum()
     assert chi_square < 43.8  # 0.1 % of chi-square with 19 degrees of freedom
@@ -33,9 +33,13 @@ def test_uniform_is_uniform():
 
 def test_a_draw_depends_on_seed_epoch_and_index_and_not_on_the_place_in_the_batch():
     index = torch.tensor([5, 9, 2])
-    keys = draw_keys(seed=1, epoch=3, index=index)
-    assert torch.equal(draw_keys(seed=1, epoch=3, index=index.flip(0)).flip(0), keys)
-    others = [draw_keys(seed=2, epoch=3, index=index), draw_keys(seed=1, epoch=4, index=index)]
+    keys = draw_keys("method", seed=1, epoch=3, index=index)
+    assert torch.equal(draw_keys("method", seed=1, epoch=3, index=index.flip(0)).flip(0), keys)
+    others = [
+        draw_keys("shift", seed=1, epoch=3, index=index),
+        draw_keys("method", seed=2, epoch=3, index=index),
+        draw_keys("method", seed=1, epoch=4, index=index),
+    ]
     assert all((keys != other).all() for other in others)
     assert len(set(keys.tolist())) == 3
 

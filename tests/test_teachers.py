@@ -9,7 +9,7 @@ from bkdsnn.caching import write_cache
 from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
 from bkdsnn.params import Augmentation
-from bkdsnn.paths import new_folder
+from bkdsnn.paths import digest, new_folder
 from bkdsnn.teachers import CachedTeacher, LiveTeacher, NoTeacher
 
 AUGMENTATION = Augmentation(views=2, augment_seed=0, shift=1)
@@ -31,8 +31,10 @@ def world(request, tmp_path):
 def cache(folder, world, dtype: str) -> CachedTeacher:
     teacher, batches = world
     with new_folder(folder) as partial:
-        write_cache(partial, teacher=teacher, batches=batches, augmentation=AUGMENTATION, dtype=dtype, facts={})
-    return CachedTeacher(folder, device=CPU)
+        write_cache(
+            partial, teacher=teacher, batches=batches, augmentation=AUGMENTATION, dtype=dtype, teacher_digest="t"
+        )
+    return CachedTeacher(folder, data_digest=digest(batches.data.folder), views=2, device=CPU)
 
 
 def test_cached_equals_live_to_the_byte_for_the_same_batches(world, tmp_path):
@@ -76,9 +78,20 @@ def test_a_cache_that_does_not_match_its_manifest_is_refused(world, tmp_path):
     content[-1] ^= 1
     (folder / "last.npy").write_bytes(content)
     with pytest.raises(InputError) as told:
-        CachedTeacher(folder, device=CPU)
+        CachedTeacher(folder, data_digest=digest(world[1].data.folder), views=2, device=CPU)
     assert "last.npy: its bytes do not match manifest.json" in str(told.value)
     assert "dvc repro --force --single-item cache_features@resnet-x" in str(told.value)
+
+
+def test_a_cache_of_other_data_or_for_other_samples_is_refused(world, tmp_path):
+    folder, (_, batches) = tmp_path / "cache", world
+    cached = cache(folder, world, "float32")
+    with pytest.raises(InputError, match="made of other data or views"):
+        CachedTeacher(folder, data_digest="another", views=2, device=CPU)
+    with pytest.raises(InputError, match="made of other data or views"):
+        CachedTeacher(folder, data_digest=digest(batches.data.folder), views=3, device=CPU)
+    with pytest.raises(InputError, match=r"sample \d+ is not in the teacher's cache"):
+        cached(next(batches.plain("test")))
 
 
 def test_a_feature_that_the_teacher_lacks_is_named(world):

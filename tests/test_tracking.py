@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -11,12 +12,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from bkdsnn.tracking import training_tracker
-tracker = training_tracker(name=sys.argv[1], kind="student", seed=0)
-tracker.params({"method": {"name": "bkd", "blur_ratio": 0.2}})
-for epoch in range(5):
-    tracker.metrics({"task": 1.0 / (epoch + 1)}, step=epoch)
-tracker.model("digest-of-" + sys.argv[1])
-tracker.close()
+with training_tracker(name=sys.argv[1], kind="student", seed=0) as tracker:
+    tracker.params({"method": {"name": "bkd", "blur_ratio": 0.2}})
+    for epoch in range(5):
+        tracker.metrics({"task": 1.0 / (epoch + 1)}, step=epoch)
+    tracker.model("digest-of-" + sys.argv[1])
 """
 
 
@@ -55,17 +55,15 @@ def test_four_processes_that_open_the_store_at_once_leave_it_whole(store):
 
 
 def test_an_evaluation_reopens_the_run_of_its_weights(store, tmp_path):
-    first = tracking.training_tracker(name="a-s0", kind="student", seed=0)
-    first.model("abc")
-    first.close()
+    with tracking.training_tracker(name="a-s0", kind="student", seed=0) as first:
+        first.model("abc")
     for digest, accuracy in (("abc", 91.0), ("other", 12.0)):
-        again = tracking.evaluation_tracker(name="a-s0", kind="student", digest=digest, seed=0)
-        again.metrics({"test_top1": accuracy})
         (tmp_path / "metrics.json").write_text("{}")
-        again.artifact(tmp_path / "metrics.json")
-        again.close()
-    report = tracking.report_tracker()
-    report.close()
+        with tracking.evaluation_tracker(name="a-s0", kind="student", digest=digest, seed=0) as again:
+            again.metrics({"test_top1": accuracy})
+            again.artifact(tmp_path / "metrics.json")
+    with tracking.report_tracker():
+        pass
     client, runs = store()
     students = {run.data.tags.get("bkdsnn.model"): run for run in runs if run.info.run_name == "a-s0"}
     assert students["abc"].data.metrics == {"test_top1": 91.0}
@@ -76,19 +74,45 @@ def test_an_evaluation_reopens_the_run_of_its_weights(store, tmp_path):
 
 def test_a_broken_store_is_told_and_stops_nothing(store, monkeypatch, caplog, capfd):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////dev/null/mlflow.db")
-    tracker = tracking.training_tracker(name="a", kind="student", seed=0)
-    for epoch in range(3):
-        tracker.metrics({"task": 1.0}, step=epoch)
-    tracker.close()
+    with tracking.training_tracker(name="a", kind="student", seed=0) as tracker:
+        for epoch in range(3):
+            tracker.metrics({"task": 1.0}, step=epoch)
     assert "the results are not affected" in caplog.text
 
 
 def test_tracking_can_be_turned_off(store, tmp_path, monkeypatch):
     monkeypatch.setenv("BKDSNN_TRACKING", "off")
-    tracker = tracking.training_tracker(name="a", kind="student", seed=0)
     public = {name for name in vars(tracking.Tracker) if not name.startswith("_")}
     assert public == {name for name in vars(tracking.NoTracker) if not name.startswith("_")}
-    tracker.params({})
-    tracker.metrics({"task": 1.0})
-    tracker.close()
+    with tracking.training_tracker(name="a", kind="student", seed=0) as tracker:
+        tracker.params({})
+        tracker.metrics({"task": 1.0})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_experiment_gets_the_evaluation_of_its_own_run(store, monkeypatch):
+    for name in ("calm-heron", "late-wren"):
+        monkeypatch.setenv("DVC_EXP_NAME", name)
+        with tracking.training_tracker(name="a-s3", kind="student", seed=3) as tracker:
+            tracker.model("same weights")
+    monkeypatch.setenv("DVC_EXP_NAME", "calm-heron")
+    with tracking.evaluation_tracker(name="a-s3", kind="student", digest="same weights", seed=3) as tracker:
+        tracker.metrics({"test_top1": 91.0})
+    evaluated = [run for run in store()[1] if run.data.metrics]
+    assert [run.data.tags["bkdsnn.experiment"] for run in evaluated] == ["calm-heron"]
+
+
+def test_a_stage_that_fails_or_is_killed_leaves_no_running_run(store):
+    with pytest.raises(RuntimeError), tracking.training_tracker(name="fails", kind="student", seed=0):
+        raise RuntimeError
+    killed = (
+        "import os; from bkdsnn.tracking import training_tracker as t; w = t(name='killed', kind='student', seed=0)"
+    )
+    subprocess.run([sys.executable, "-c", f"{killed}; os.kill(os.getpid(), 9)"])
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        states = {run.info.run_name: run.info.status for run in store()[1]}
+        if states.get("killed") == "KILLED":
+            break
+        time.sleep(0.5)
+    assert (states["fails"], states["killed"]) == ("FAILED", "KILLED")

@@ -36,7 +36,7 @@ def data(tmp_path):
 
 def run(data, *, seed: int = 0, recipe: Recipe = RECIPE, spoil: bool = False) -> Trained:
     make_deterministic(threads=recipe.threads)
-    fabric = make_fabric(precision=recipe.precision, accelerator="cpu", devices=1, nodes=1)
+    fabric = make_fabric(precision=recipe.precision, accelerator="cpu")
     torch.manual_seed(seed)
     student_module, teacher_module = (catalogue.load("network", name) for name in ("sew_resnet", "resnet"))
     student = student_module.Network(student_module.Settings(**SETTINGS), input_shape=(1, 8, 8), classes=3)

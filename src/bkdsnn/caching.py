@@ -9,7 +9,7 @@ from tqdm import tqdm
 from bkdsnn.contracts import Batch, NetOutput
 from bkdsnn.data.batches import Batches
 from bkdsnn.params import Augmentation
-from bkdsnn.paths import sha256, write_json
+from bkdsnn.paths import digest, sha256, write_json
 
 
 def write_cache(
@@ -19,7 +19,7 @@ def write_cache(
     batches: Batches,
     augmentation: Augmentation,
     dtype: str,
-    facts: dict[str, object],
+    teacher_digest: str,
 ) -> None:
     """Writes `index.npy`, one `[views, N, T, ...]` array per output, and last a manifest with their hashes."""
     index = batches.data.splits["train"]
@@ -42,7 +42,10 @@ def write_cache(
     write_json(
         folder / "manifest.json",
         {
-            "facts": facts,
+            "data_sha256": digest(batches.data.folder),
+            "samples": len(batches.data.labels),
+            "teacher_sha256": teacher_digest,
+            "views": augmentation.views,
             "shapes": {name: list(array.shape) for name, array in arrays.items()},
             "dtype": dtype,
             "sha256": {name: sha256(folder / f"{name}.npy") for name in ("index", *arrays)},

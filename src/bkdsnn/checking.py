@@ -14,8 +14,9 @@ def check(params: Params) -> None:
     """Raises `InputError` with the first thing that does not hold together."""
     _check_references(params)
     _check_settings(params)
-    _check_runs(params)
     _check_knobs(params)
+    _check_runs(params)
+    _check_fit(params)
 
 
 def _check_references(params: Params) -> None:
@@ -52,7 +53,7 @@ def _check_settings(params: Params) -> None:
 
 
 def _check_runs(params: Params) -> None:
-    """The runs are those of the rows and seeds; values of single runs may have been edited by hand."""
+    """The runs are those of the rows and seeds; only a run's `method_settings` may have been edited by hand."""
     plain = params.model_dump(mode="json")
     if params.table not in params.tables:
         made = ", ".join(params.tables)
@@ -66,15 +67,12 @@ def _check_runs(params: Params) -> None:
             f"{FILE}: seeds {params.seeds} and the rows ask for other runs than there are (first: '{odd}'); "
             + _HOW.format("'seeds=[...]'")
         )
-    for key in params.rows:
-        runs = {name: run for name, run in plain["runs"].items() if run["row"] == key}
-        for field in next(iter(runs.values())):
-            wanted = {name: expected[name][field] for name in runs}
-            if all(runs[name][field] != wanted[name] for name in runs):
-                source = f"rows.{key}" if field != "table" else "table"
+    for key, run in plain["runs"].items():
+        for field, wanted in expected[key].items():
+            if run[field] != wanted and field != "method_settings":
                 raise InputError(
-                    f"{FILE}: {source} asks for {field} {next(iter(wanted.values()))!r}, but its runs have "
-                    f"{next(iter(runs.values()))[field]!r}; {_HOW.format('KEY=VALUE')}"
+                    f"{FILE}: runs.{key}.{field}: {run[field]!r}, but its row makes it {wanted!r}; "
+                    + _HOW.format("rows.ROW.KEY=VALUE")
                 )
     derived = {
         "caches": caches_of(rows=plain["rows"], recipes=plain["recipes"], teachers=plain["teachers"]),
@@ -83,6 +81,21 @@ def _check_runs(params: Params) -> None:
     for name, content in derived.items():
         if content != plain[name]:
             raise InputError(f"{FILE}: {name} are not those that the rows need; {_HOW.format('KEY=VALUE')}")
+
+
+def _check_fit(params: Params) -> None:
+    """What is put together fits: a teacher where the method needs one, as many frames as time steps."""
+    for key, run in params.runs.items():
+        method = params.methods[run.method].method
+        if run.teacher is None and catalogue.load("method", method).Method.needs_teacher:
+            raise InputError(f"{FILE}: rows.{run.row}.teacher: null, but the method '{run.method}' needs one")
+        frames = (params.datasets[run.dataset].settings.get("frames") or {}).get("time_steps")
+        steps = params.students[run.student].settings.get("time_steps")
+        if frames and steps and frames != steps:
+            raise InputError(
+                f"{FILE}: runs.{key}: student '{run.student}' has time_steps {steps}, "
+                f"data set '{run.dataset}' has {frames} frames; {_HOW.format(f'time_steps={steps}')}"
+            )
 
 
 def _check_knobs(params: Params) -> None:
@@ -96,9 +109,10 @@ def _check_knobs(params: Params) -> None:
     for knob, used in users.items():
         value = getattr(params, knob)
         if value is not None and used and value not in used:
+            found = ", ".join(map(str, sorted(used)))
             raise InputError(
-                f"{FILE}: {knob}: {value}, but the runs have {', '.join(map(str, sorted(used)))}; "
-                + _HOW.format(f"{knob}={value}")
+                f"{FILE}: {knob}: {value} has no effect, the runs have {found}: it was edited by hand "
+                f"(use `dvc exp run -S {knob}={value}`), or this table fixes it row by row"
             )
 
 

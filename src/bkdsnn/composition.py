@@ -3,6 +3,8 @@
 Plain dicts in, plain dicts out; DVC imports this while it composes, so nothing heavy is imported here.
 """
 
+from bkdsnn.errors import InputError
+
 TEACHERS = "models/teachers"
 TEACHER_OUTPUTS = "data/teacher_outputs"
 # DVC interpolates no lists: so many strings are given, repeated where fewer are needed.
@@ -26,27 +28,30 @@ def runs_of(*, rows: dict, seeds: list[int], table: str, parts: dict[str, dict])
 
 def caches_of(*, rows: dict, recipes: dict[str, dict], teachers: dict[str, dict]) -> dict[str, dict]:
     """The caches that the rows read, by key."""
-    return {
-        cache_key(row): {
-            "teacher": row["teacher"],
-            "recipe": row["recipe"],
-            "dataset": row["dataset"],
-            "network": teachers[row["teacher"]]["network"],
-        }
-        for row in rows.values()
-        if row["teacher"] and recipes[row["recipe"]]["cache"]["enabled"]
-    }
+    caches: dict[str, dict] = {}
+    for key, row in rows.items():
+        if not row["teacher"] or not _part("recipes", row["recipe"], recipes, key)["cache"]["enabled"]:
+            continue
+        network = _part("teachers", row["teacher"], teachers, key)["network"]
+        entry = {name: row[name] for name in ("teacher", "recipe", "dataset")} | {"network": network}
+        if caches.setdefault(cache_key(row), entry) != entry:
+            raise InputError(f"rows.{key}: another teacher and recipe are called '{cache_key(row)}' too: rename one")
+    return caches
 
 
 def tables_of(*, rows: dict, table: str) -> dict[str, dict]:
     """The table that is built, with the data sets that it shows."""
     folders = [f"data/{name}" for name in dict.fromkeys(row["dataset"] for row in rows.values())]
-    return {table: {f"data_{number + 1}": folders[min(number, len(folders) - 1)] for number in range(_TABLE_DATASETS)}}
+    return {table: _filled("data", folders, _TABLE_DATASETS)}
 
 
 def _run(key: str, row: dict, *, seed: int, table: str, parts: dict[str, dict]) -> dict:
+    for kind in ("dataset", "student", "method", "recipe"):
+        _part(f"{kind}s", row[kind], parts[f"{kind}s"], key)
+    if row["teacher"]:
+        _part("teachers", row["teacher"], parts["teachers"], key)
     method = parts["methods"][row["method"]]
-    files = [method["method"], *method["builds_on"]]
+    files = [f"src/bkdsnn/methods/{name}.py" for name in (method["method"], *method["builds_on"])]
     return {
         "table": table,
         "row": key,
@@ -60,11 +65,21 @@ def _run(key: str, row: dict, *, seed: int, table: str, parts: dict[str, dict]) 
         "teacher_path": _teacher_path(row, parts["recipes"][row["recipe"]]),
         "code_student": f"src/bkdsnn/networks/{parts['students'][row['student']]['network']}.py",
         "code_teacher": f"src/bkdsnn/networks/{_teacher_network(row, parts)}.py",
-        **{
-            f"code_method_{number + 1}": f"src/bkdsnn/methods/{files[min(number, len(files) - 1)]}.py"
-            for number in range(_METHOD_FILES)
-        },
+        **_filled("code_method", files, _METHOD_FILES),
     }
+
+
+def _filled(name: str, values: list[str], count: int) -> dict[str, str]:
+    """`name_1` .. `name_<count>`, the last value repeated; too many values are an error, never cut off."""
+    if len(values) > count:
+        raise InputError(f"{len(values)} values for {name}, dvc.yaml has room for {count}: {', '.join(values)}")
+    return {f"{name}_{number + 1}": values[min(number, len(values) - 1)] for number in range(count)}
+
+
+def _part(group: str, name: str, known: dict, row: str) -> dict:
+    if name not in known:
+        raise InputError(f"rows.{row}: '{name}' is missing in {group}; there are {', '.join(known) or 'none'}")
+    return known[name]
 
 
 def _teacher_path(row: dict, recipe: dict) -> str:

@@ -1,5 +1,6 @@
 """What a trained network is worth: accuracy, firing rates, operations and energy."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +14,14 @@ from bkdsnn.contracts import Batch
 
 # Horowitz 2014, doi:10.1109/ISSCC.2014.6757323: 45 nm, 32-bit floating point; 4.6 pJ a MAC, 0.9 pJ an accumulation.
 COST = op_counter.SimpleEnergyCostConfig.fp32()
+
+
+@dataclass(frozen=True)
+class FiringRates:
+    """Spikes per neuron and time step: of each spiking layer by name, and of all neurons together (nan for an ANN)."""
+
+    per_layer: dict[str, float]
+    overall: float
 
 
 @dataclass(frozen=True)
@@ -37,8 +46,8 @@ def predictions(network: nn.Module, batches: Iterable[Batch]) -> tuple[np.ndarra
 
 
 @torch.no_grad()
-def firing_rates(network: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-    """Spikes per neuron and time step of every spiking layer, by the layer's name; empty for an ANN."""
+def firing_rates(network: nn.Module, batches: Iterable[Batch]) -> FiringRates:
+    """How often the neurons of a network fire, as SpikingJelly's neuron layers put it out."""
     network.eval()
     spikes: dict[str, float] = {}
     places: dict[str, int] = {}
@@ -58,12 +67,13 @@ def firing_rates(network: nn.Module, batches: Iterable[Batch]) -> dict[str, floa
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: spikes[name] / places[name] for name in spikes}
+    overall = sum(spikes.values()) / sum(places.values()) if places else math.nan
+    return FiringRates(per_layer={name: spikes[name] / places[name] for name in spikes}, overall=overall)
 
 
 @torch.no_grad()
-def operations(network: nn.Module, inputs: Tensor) -> Operations:
-    """Mean operations per sample of inputs `[B, ...]`, counted by SpikingJelly while the network runs.
+def operations(network: nn.Module, batches: Iterable[Batch]) -> Operations:
+    """Mean operations per sample, counted by SpikingJelly while the network runs.
 
     Convolutions and matrix products count; batch norm does not (it is folded into them for inference), nor do the
     neurons. An integer input k is k spikes and so k accumulations; SpikingJelly's own rule knows 0 and 1 alone and
@@ -76,14 +86,17 @@ def operations(network: nn.Module, inputs: Tensor) -> Operations:
     macs = op_counter.MACCounter(extra_ignore_modules=ignored)
     binary_synaptic, binary_macs = synaptic.rules[convolution], macs.rules[convolution]
     synaptic.rules[convolution] = lambda args, kwargs, out: (
-        _accumulations(args) if _is_spike_count(args[0]) else binary_synaptic(args, kwargs, out)
+        _accumulations(args, out) if _is_spike_count(args[0]) else binary_synaptic(args, kwargs, out)
     )
     macs.rules[convolution] = lambda args, kwargs, out: (
         0 if _is_spike_count(args[0]) else binary_macs(args, kwargs, out)
     )
+    samples = 0
     with op_counter.DispatchCounterMode([synaptic, macs]):
-        network(inputs)
-    return Operations(macs=macs.get_total() / len(inputs), synaptic_operations=synaptic.get_total() / len(inputs))
+        for batch in batches:
+            network(batch.inputs)
+            samples += len(batch.inputs)
+    return Operations(macs=macs.get_total() / samples, synaptic_operations=synaptic.get_total() / samples)
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -94,11 +107,24 @@ def _is_spike_count(values: Tensor) -> bool:
     return bool(((values >= 0) & (values == values.round())).all())
 
 
-def _accumulations(args: tuple) -> int:
+def _accumulations(args: tuple, out: Tensor) -> int:
     """Accumulations of a convolution whose input counts spikes: one for each spike and each weight it meets."""
     inputs, weight, _, stride, padding, dilation, _, _, groups = args[:9]
-    ones = torch.ones_like(weight, dtype=torch.float64)
-    # The counter must not see this convolution.
-    with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.Python)):
-        met = torch.nn.functional.conv2d(inputs.double(), ones, None, stride, padding, dilation, groups)
-    return int(met.sum())
+    kernel, size, out_size = weight.shape[2:], inputs.shape[2:], out.shape[2:]
+    spare = [
+        n - ((m - 1) * s - 2 * p + d * (k - 1) + 1)
+        for n, m, s, p, d, k in zip(size, out_size, stride, padding, dilation, kernel, strict=True)
+    ]
+    with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.Python)):  # not to be counted
+        ones = {"device": out.device, "dtype": torch.float64}
+        # How many of one output channel's weights a spike meets at each place of the input: [1, 1, H, W].
+        met = torch.nn.functional.conv_transpose2d(
+            torch.ones(1, 1, *out_size, **ones),
+            torch.ones(1, 1, *kernel, **ones),
+            stride=stride,
+            padding=padding,
+            output_padding=spare,
+            dilation=dilation,
+        )
+        spikes = inputs.sum(dim=(0, 1), dtype=torch.float64)  # [H, W]
+        return int((spikes * met[0, 0]).sum()) * (weight.shape[0] // groups)

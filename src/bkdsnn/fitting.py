@@ -27,8 +27,6 @@ class Engine:
         self.fabric = make_fabric(
             precision=recipe.precision,
             accelerator=os.environ.get("BKDSNN_ACCELERATOR", "auto"),
-            devices=int(os.environ.get("BKDSNN_DEVICES", "1")),
-            nodes=int(os.environ.get("BKDSNN_NODES", "1")),
         )
         self.data = data
         self.recipe = recipe
@@ -46,28 +44,23 @@ def fit(
     target: Path,
     tracker: AnyTracker,
 ) -> None:
-    """Trains and writes `target`; the tracker hears of every epoch and is closed, also when training fails."""
+    """Trains and writes `target`; the tracker hears of every epoch."""
 
     def on_epoch(record: dict[str, float], seconds: float) -> None:
         values = "  ".join(f"{name} {value:.4g}" for name, value in record.items() if name != "epoch")
         log.info("epoch %3d  %s  %.1f s", record["epoch"], values, seconds)
         tracker.metrics({**record, "epoch_seconds": seconds}, step=int(record["epoch"]))
 
-    status = "FAILED"
-    try:
-        with logging_redirect_tqdm(loggers=[logging.getLogger()]):
-            trained = train(
-                Learner(student, method),
-                fabric=engine.fabric,
-                teacher=teacher,
-                batches=engine.batches,
-                recipe=engine.recipe,
-                seed=seed,
-                on_epoch=on_epoch,
-            )
-        with new_folder(target) as folder:
-            save_trained(folder, trained, data=engine.data, teacher=teacher_digest)
-        tracker.model(digest(target))
-        status = "FINISHED"
-    finally:
-        tracker.close(status=status)
+    with logging_redirect_tqdm(loggers=[logging.getLogger()]):
+        trained = train(
+            Learner(student, method),
+            fabric=engine.fabric,
+            teacher=teacher,
+            batches=engine.batches,
+            recipe=engine.recipe,
+            seed=seed,
+            on_epoch=on_epoch,
+        )
+    with new_folder(target) as folder:
+        save_trained(folder, trained, data=engine.data, teacher=teacher_digest)
+    tracker.model(digest(target))

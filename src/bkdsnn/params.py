@@ -4,10 +4,11 @@ import difflib
 import json
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -16,6 +17,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    model_validator,
 )
 
 from bkdsnn.errors import InputError
@@ -24,18 +26,30 @@ Key = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
 FILE = "params.yaml"
 
 
+def _unique(values: list) -> list:
+    if len(set(values)) < len(values):
+        raise ValueError("each once")
+    return values
+
+
 class Closed(BaseModel):
     """A frozen mapping in which an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Normalise(Closed):
     """Inputs become `(uint8 / scale - mean) / std`, mean and std per channel."""
 
     scale: PositiveFloat
-    mean: tuple[float, ...]
-    std: tuple[PositiveFloat, ...]
+    mean: tuple[float, ...] = Field(min_length=1)
+    std: tuple[PositiveFloat, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_std_per_mean(self) -> Self:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} channels, std has {len(self.std)}")
+        return self
 
 
 class Augmentation(Closed):
@@ -56,7 +70,7 @@ class Optimiser(Closed):
 
 
 class Schedule(Closed):
-    """Linear warm-up from `min_lr`, then a cosine down to it, per epoch."""
+    """Linear warm-up from `min_lr`, then a cosine towards it, which the epoch after the last would reach."""
 
     warmup_epochs: NonNegativeInt
     min_lr: NonNegativeFloat
@@ -80,6 +94,14 @@ class Recipe(Closed):
     schedule: Schedule
     augmentation: Augmentation
     cache: Cache
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Self:
+        if self.schedule.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs {self.schedule.warmup_epochs} leave nothing of {self.epochs} epochs")
+        if self.schedule.min_lr > self.optimiser.lr:
+            raise ValueError(f"min_lr {self.schedule.min_lr} is above lr {self.optimiser.lr}")
+        return self
 
 
 class Dataset(Closed):
@@ -176,7 +198,7 @@ class Params(Closed):
     """All of params.yaml; the first five are the knobs (null: no single value, every row has its own)."""
 
     table: Key
-    seeds: list[NonNegativeInt] = Field(min_length=1)
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1), AfterValidator(_unique)]
     blur_ratio: float | None = Field(ge=0.0, lt=1.0)
     time_steps: Annotated[int, Field(ge=1, le=64)] | None
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -191,6 +213,13 @@ class Params(Closed):
     caches: dict[Key, CacheEntry]
     tables: dict[Key, TableEntry] = Field(min_length=1, max_length=1)
 
+    def entry(self, group: str, key: str) -> Any:
+        """An entry of `runs`, `teachers`, ...; `InputError` lists the keys there are."""
+        entries = getattr(self, group)
+        if key not in entries:
+            raise InputError(f"{FILE}: {group}.{key}: there is none; there are {', '.join(entries)}")
+        return entries[key]
+
     def method_settings(self, run: Run | Row) -> dict[str, Any]:
         """The settings of a run's method: the part's, and over them the row's own."""
         return {**self.methods[run.method].settings, **run.method_settings}
@@ -200,7 +229,7 @@ def load_params(path: Path = Path(FILE)) -> Params:
     """Reads and validates params.yaml; raises `InputError` with the first thing that is wrong."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: no readable YAML: {' '.join(str(error).split())}") from error
     return validated(Params, content, where="")
 
@@ -211,7 +240,7 @@ Model = typing.TypeVar("Model", bound=BaseModel)
 def validated(model: type[Model], content: object, *, where: str) -> Model:
     """`content` as `model`, types taken strictly; `InputError` names key, value and what is allowed."""
     try:
-        return model.model_validate_json(json.dumps(content), strict=True)
+        return model.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         first, *others = error.errors(include_url=False)
         more = f" (and {len(others)} more)" if others else ""
@@ -221,7 +250,7 @@ def validated(model: type[Model], content: object, *, where: str) -> Model:
 def _told(model: type[BaseModel], error: Any, where: str) -> str:
     path = [str(part) for part in error["loc"] if part != "[key]"]
     key = ".".join(([where] if where else []) + path)
-    value = json.dumps(error["input"])
+    value = json.dumps(error["input"], default=str)
     value = value if len(value) <= 60 else f"{value[:57]}..."
     if error["type"] == "extra_forbidden":
         allowed = _keys_at(model, error["loc"][:-1])
@@ -231,7 +260,8 @@ def _told(model: type[BaseModel], error: Any, where: str) -> str:
         return f"{key}: missing"
     if error["type"] == "string_pattern_mismatch":
         return f"{key}: {value}: a key is made of a-z, 0-9, _ and -"
-    return f"{key}: {value}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key or 'the whole file'}: {value}: {message[0].lower()}{message[1:]}"
 
 
 def _keys_at(model: type[BaseModel], loc: tuple) -> list[str]:

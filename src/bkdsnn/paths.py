@@ -33,9 +33,11 @@ def new_folder(target: Path) -> Iterator[Path]:
         for path in sorted(partial.rglob("*")):
             if path.is_file():
                 _flush(path)
+        old = target.with_name(f"{target.name}.partial-old-{os.getpid()}")
         if target.exists():
-            shutil.rmtree(target)
+            os.replace(target, old)
         os.replace(partial, target)
+        shutil.rmtree(old, ignore_errors=True)
         _flush(target.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

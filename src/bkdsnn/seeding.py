@@ -16,9 +16,9 @@ def derive_seed(*parts: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def draw_keys(*, seed: int, epoch: int, index: Tensor) -> Tensor:
-    """One int64 key per sample `[B]` from the run's seed, the epoch and the sample's index `[B]`."""
-    return _mix(index.to(torch.int64) + _mix_scalar(derive_seed("draws", seed, epoch)))
+def draw_keys(purpose: str, *, seed: int, epoch: int, index: Tensor) -> Tensor:
+    """One int64 key per sample `[B]` for a purpose, from a seed, the epoch (or view) and the sample's index `[B]`."""
+    return _mix(index.to(torch.int64) + _mix_scalar(derive_seed(purpose, seed, epoch)))
 
 
 def uniform(*, keys: Tensor, count: int) -> Tensor:

@@ -41,9 +41,11 @@ class CachedTeacher:
     do not match the manifest.
     """
 
-    def __init__(self, folder: Path, *, device: torch.device) -> None:
+    def __init__(self, folder: Path, *, data_digest: str, views: int, device: torch.device) -> None:
         manifest = read_json(folder / "manifest.json")
         rebuild = f"rebuild it with `dvc repro --force --single-item cache_features@{folder.name}`"
+        if manifest.get("data_sha256") != data_digest or manifest.get("views") != views:
+            raise InputError(f"{folder}: made of other data or views than this run's; {rebuild}")
         for name, digest in manifest["sha256"].items():
             path = folder / f"{name}.npy"
             if not path.is_file() or sha256(path) != digest:
@@ -51,11 +53,15 @@ class CachedTeacher:
         self._arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in manifest["sha256"]}
         self._device = device
         index = self._arrays.pop("index")
-        self._row = np.full(index.max() + 1, -1)
+        self._row = np.full(manifest["samples"], -1)
         self._row[index] = np.arange(len(index))
 
     def __call__(self, batch: Batch) -> NetOutput:
         rows = self._row[batch.index.numpy()]
+        if (rows < 0).any():
+            raise InputError(
+                f"sample {int(batch.index[rows < 0][0])} is not in the teacher's cache (training split only)"
+            )
         outputs = {name: self._read(array[batch.view][rows]) for name, array in self._arrays.items()}
         return NetOutput(logits=outputs.pop("logits"), features=outputs)
 

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,14 @@ class Tracker:
 
     def artifact(self, path: Path) -> None:
         """A file, or a folder with all that is in it."""
-        self._send("artifact", path=str(path))
+        self._send("artifact", path=str(path.resolve()))
 
-    def close(self, *, status: str = "FINISHED") -> None:
-        """Ends the run and waits until all is stored."""
-        self._send("close", status=status)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, _error: object, _trace: object) -> None:
+        """Ends the run as finished or failed and waits until all is stored."""
+        self._send("close", status="FAILED" if kind else "FINISHED")
         with contextlib.suppress(BrokenPipeError):
             self._worker.stdin.close()
         if self._worker.wait() != 0:
@@ -66,7 +69,10 @@ class NoTracker:
 
     def artifact(self, path: Path) -> None: ...
 
-    def close(self, *, status: str = "FINISHED") -> None: ...
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, _error: object, _trace: object) -> None: ...
 
 
 AnyTracker = Tracker | NoTracker

@@ -4,6 +4,8 @@ One store at the project's root for all experiments (`MLFLOW_TRACKING_URI` where
 children of one parent run per experiment.
 """
 
+import contextlib
+import itertools
 import json
 import logging
 import os
@@ -24,16 +26,24 @@ _MODEL, _PARENT, _KIND = "bkdsnn.model", "bkdsnn.experiment", "bkdsnn.kind"
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, whose last calls are still to be stored
-    lock = FileLock(project_root() / ".mlflow.lock")
+    import mlflow  # noqa: F401  (before the lock: it takes seconds)
+
+    own_server = os.environ.get("MLFLOW_TRACKING_URI", "").startswith(("http", "databricks"))
+    # SQLite takes one writer at a time, and two first openings at once break MLflow's set-up of its tables.
+    lock = contextlib.nullcontext() if own_server else FileLock(project_root() / ".mlflow.lock", timeout=600)
     store: Store | None = None
-    for line in sys.stdin:
-        call, values = json.loads(line)
-        # SQLite takes one writer at a time, and two first openings at once break MLflow's set-up of its tables.
+    os.chdir(project_root())  # what a relative MLFLOW_TRACKING_URI is relative to, also in a queued run's snapshot
+    calls = (json.loads(line) for line in sys.stdin)
+    closed = False
+    for call, values in itertools.chain(calls, [("close", {"status": "KILLED"})]):
+        if closed:
+            break
         with lock:
             if call == "open":
                 store = Store(**values)
             else:
                 getattr(store, call)(**values)
+        closed = call == "close"
 
 
 class Store:
@@ -41,12 +51,12 @@ class Store:
 
     def __init__(self, *, mode: str, name: str = "", kind: str = "", seed: int = 0, digest: str = "") -> None:
         self._connect()
-        self._name_of_experiment = os.environ.get("DVC_EXP_NAME") or f"repro-{_commit()[:10]}"
+        self._commit = _commit()
+        self._name_of_experiment = os.environ.get("DVC_EXP_NAME") or f"repro-{self._commit[:10]}"
         if mode == "experiment":
             self._run = self._parent()
             return
-        found = self._find(**{_MODEL: digest, "mlflow.runName": name}) if mode == "model" else None
-        self._run = found or self._child(name, kind, seed)
+        self._run = (mode == "model" and self._of_model(name, digest)) or self._child(name, kind, seed)
 
     def params(self, values: dict[str, Any]) -> None:
         from mlflow.entities import Param
@@ -76,11 +86,12 @@ class Store:
 
         for name in ("mlflow", "alembic"):  # mlflow sets its own level when it is imported
             logging.getLogger(name).setLevel(logging.WARNING)
-        root = project_root().resolve()
+        root = Path.cwd()
         own = os.environ.get("MLFLOW_TRACKING_URI")
         self._client = MlflowClient(own or f"sqlite:///{root / 'mlflow.db'}")
         found = self._client.get_experiment_by_name(EXPERIMENT)
-        artifacts = None if own else (root / "mlartifacts").as_uri()
+        remote = own and not own.startswith(("sqlite", "file"))
+        artifacts = None if remote else (root / "mlartifacts").as_uri()
         self._experiment = (
             found.experiment_id if found else self._client.create_experiment(EXPERIMENT, artifact_location=artifacts)
         )
@@ -90,9 +101,14 @@ class Store:
         tags = {_PARENT: self._name_of_experiment, _KIND: "experiment"}
         return self._find(**tags) or self._create(self._name_of_experiment, tags)
 
+    def _of_model(self, name: str, digest: str) -> str | None:
+        """The run that made these weights: this experiment's own, or the newest where it was answered from a cache."""
+        tags = {_MODEL: digest, "mlflow.runName": name}
+        return self._find(**tags, **{_PARENT: self._name_of_experiment}) or self._find(**tags)
+
     def _child(self, name: str, kind: str, seed: int) -> str:
         tags = {_PARENT: self._name_of_experiment, _KIND: kind, "seed": seed, "mlflow.parentRunId": self._parent()}
-        return self._create(name, {**tags, "mlflow.source.git.commit": _commit()})
+        return self._create(name, {**tags, "mlflow.source.git.commit": self._commit})
 
     def _create(self, name: str, tags: dict[str, Any]) -> str:
         tags = {key: str(value) for key, value in tags.items()}
@@ -107,9 +123,10 @@ class Store:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(project_root()), "rev-parse", "HEAD"]
+    """The commit an experiment starts from, or for a plain `dvc repro` the one that is checked out."""
+    command = ["git", "rev-parse", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    return os.environ.get("DVC_EXP_BASELINE_REV") or done.stdout.strip() or "unknown"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,7 +3,6 @@
 Teachers, the baseline and every method go through it.
 """
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -20,7 +19,6 @@ from bkdsnn.errors import InputError
 from bkdsnn.optimisation import learning_rate, make_optimiser
 from bkdsnn.params import Recipe
 
-log = logging.getLogger(__name__)
 Teacher = Callable[[Batch], NetOutput | None]
 
 
@@ -47,10 +45,14 @@ class Trained:
     history: list[dict[str, float]]
 
 
-def make_fabric(*, precision: str, accelerator: str, devices: int, nodes: int) -> Fabric:
-    """The engine: device, precision and processes."""
-    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=precision)
+def make_fabric(*, precision: str, accelerator: str) -> Fabric:
+    """The engine: device and precision. `InputError` for several processes and for fp16 without a GPU."""
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
     fabric.launch()
+    if fabric.world_size > 1:
+        raise InputError(f"a run is trained by one process, this launcher started {fabric.world_size}")
+    if precision == "16-mixed" and fabric.device.type == "cpu":
+        raise InputError("precision 16-mixed needs a GPU; a CPU has 32-true and bf16-mixed")
     return fabric
 
 

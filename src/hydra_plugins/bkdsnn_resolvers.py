@@ -7,7 +7,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from bkdsnn.composition import caches_of, runs_of, tables_of
 
-_PARTS = ("students", "teachers", "methods", "recipes")
+_PARTS = ("datasets", "students", "teachers", "methods", "recipes")
 
 
 def _plain(node: DictConfig | ListConfig) -> dict | list:

@@ -1,11 +1,13 @@
 """Every network of the catalogue, and what is special to each."""
 
+import numpy as np
 import pytest
 import torch
 from conftest import NEURON, ROOT
 from spikingjelly.activation_based.neuron import BaseNode, IFNode, LIFNode, ParametricLIFNode
 
 from bkdsnn import catalogue
+from bkdsnn.errors import InputError
 from bkdsnn.spiking import NeuronSettings, make_neuron
 
 IMAGE, FRAMES = (1, 8, 8), (4, 2, 8, 8)
@@ -21,8 +23,32 @@ def make(name: str, input_shape: tuple[int, ...], **changes) -> torch.nn.Module:
     return module.Network(module.Settings(**{**SMALL[name], **changes}), input_shape=input_shape, classes=3)
 
 
-def test_every_network_of_the_catalogue_is_tested():
-    assert set(SMALL) == set(catalogue.names("network"))
+def listed(composed) -> list:
+    """Every network part that a table of the catalogue lists, with the shape of its inputs."""
+    found = {}
+    for path in sorted((ROOT / "src/bkdsnn/conf/table").glob("*.yaml")):
+        content = composed(f"table={path.stem}")
+        for row in content["rows"].values():
+            data = content["datasets"][row["dataset"]]["settings"]
+            frames = data.get("frames")
+            side = data["camera"]["sensor"] // frames["down_scale"] if frames else data["size"]
+            shape = (frames["time_steps"], 2, side, side) if frames else (1, side, side)
+            for group in ("student", "teacher"):
+                if row[group]:
+                    found[row[group]] = (content[f"{group}s"][row[group]], shape)
+    return list(found.items())
+
+
+def test_every_listed_network_learns_at_its_true_size(composed):
+    names = set()
+    for key, (part, shape) in listed(composed):
+        module = catalogue.load("network", part["network"])
+        torch.manual_seed(0)
+        network = module.Network(module.Settings(**part["settings"]), input_shape=shape, classes=10)
+        network(2 * torch.randn(8, *shape)).logits.square().sum().backward()
+        assert all(parameter.grad is not None for parameter in network.parameters()), key
+        names.add(part["network"])
+    assert names == set(catalogue.names("network")), "a network that no table lists is not tried"
 
 
 @pytest.mark.parametrize("input_shape", [IMAGE, FRAMES], ids=["image", "frames"])
@@ -65,7 +91,7 @@ def test_a_sew_block_adds_spikes():
 
 
 def test_frames_of_another_number_than_time_steps_are_refused():
-    with pytest.raises(ValueError, match="time_steps is 4, the data set has 3 frames"):
+    with pytest.raises(InputError, match="time_steps is 4, the data set has 3 frames"):
         make("sew_resnet", (3, 2, 8, 8))(torch.zeros(1, 3, 2, 8, 8))
 
 
@@ -91,14 +117,8 @@ def test_a_lif_neuron_by_hand():
     assert neuron(current).flatten().tolist() == [0, 1, 1, 0]
 
 
-@pytest.mark.parametrize("name", ["neurons.npz"])
-def test_neurons_equal_the_official_ones(name):
-    import numpy as np
-
-    path = ROOT / ".." / "shared" / "reference" / name
-    if not path.is_file():
-        pytest.skip(f"{path.name} is not beside this checkout")
-    archive = np.load(path, allow_pickle=False)
+def test_neurons_equal_the_official_ones():
+    archive = np.load(ROOT / "tests/reference/neurons.npz", allow_pickle=False)
     checked = 0
     for case in (f"c{number:02d}." for number in range(int(archive["num_cases"]))):
         kind = str(archive[case + "kind"]).lower()

@@ -40,6 +40,13 @@ def create_inputs(folder: Path, shape: Shape) -> np.ndarray:
 
 def stratified_split(labels: np.ndarray, split: Split) -> dict[str, np.ndarray]:
     """Disjoint, sorted index arrays by split name, with equal class shares; `InputError` where it cannot be."""
+    try:
+        return _stratified_split(labels, split)
+    except ValueError as error:  # scikit-learn's: fewer samples than classes somewhere
+        raise InputError(f"split: {' '.join(str(error).split())}") from error
+
+
+def _stratified_split(labels: np.ndarray, split: Split) -> dict[str, np.ndarray]:
     from sklearn.model_selection import train_test_split
 
     chosen = np.arange(len(labels))

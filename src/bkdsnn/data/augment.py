@@ -12,7 +12,7 @@ def augmented(inputs: np.ndarray, *, index: np.ndarray, view: int, augmentation:
     reach = augmentation.shift
     if reach == 0:
         return inputs
-    keys = draw_keys(seed=augmentation.augment_seed, epoch=view, index=torch.from_numpy(index))
+    keys = draw_keys("shift", seed=augmentation.augment_seed, epoch=view, index=torch.from_numpy(index))
     offsets = (uniform(keys=keys, count=2).numpy() * (2 * reach + 1)).astype(np.int64)  # [B, 2]
     height, width = inputs.shape[-2:]
     flat = inputs.reshape(len(inputs), -1, height, width)  # [B, M, H, W]

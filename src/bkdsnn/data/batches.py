@@ -12,6 +12,8 @@ from bkdsnn.data.augment import augmented
 from bkdsnn.params import Augmentation
 from bkdsnn.seeding import derive_seed, draw_keys
 
+_PLAIN = 8  # without gradients so many times the training batch takes no more memory
+
 
 class Batches:
     """Cuts one data set into `Batch`es on one device."""
@@ -38,13 +40,21 @@ class Batches:
 
     def plain(self, split: str) -> Iterator[Batch]:
         """A split in its own order, not augmented."""
-        yield from self._cut(self.data.splits[split], view=0, augmentation=None)
+        yield from self._cut(self.data.splits[split], view=0, augmentation=None, size=_PLAIN * self.batch_size)
 
     def _cut(
-        self, index: np.ndarray, *, view: int, augmentation: Augmentation | None, seed: int = 0, epoch: int = 0
+        self,
+        index: np.ndarray,
+        *,
+        view: int,
+        augmentation: Augmentation | None,
+        seed: int = 0,
+        epoch: int = 0,
+        size: int | None = None,
     ) -> Iterator[Batch]:
-        for start in range(0, len(index), self.batch_size):
-            chosen = index[start : start + self.batch_size]
+        size = size or self.batch_size
+        for start in range(0, len(index), size):
+            chosen = index[start : start + size]
             inputs = self.data.inputs[chosen]
             if augmentation is not None:
                 inputs = augmented(inputs, index=chosen, view=view, augmentation=augmentation)
@@ -53,7 +63,7 @@ class Batches:
                 inputs=self._normalised(torch.from_numpy(inputs)),
                 labels=torch.from_numpy(self.data.labels[chosen]).to(self.device),
                 index=positions,
-                draws=draw_keys(seed=seed, epoch=epoch, index=positions).to(self.device),
+                draws=draw_keys("method", seed=seed, epoch=epoch, index=positions).to(self.device),
                 view=view,
             )
 

@@ -2,4 +2,5 @@
 
 `student` and `teacher` are the shapes `(C, H, W)` of the features by name; a method's `forward(*, student, teacher,
 labels, draws)` takes two `NetOutput`s and returns its loss terms by name, scalar and weighted: their sum is minimised.
+A method that says `needs_teacher = True` is refused in a row without teacher.
 """

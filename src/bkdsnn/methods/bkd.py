@@ -37,6 +37,8 @@ def rescaled_teacher(*, teacher_feature: Tensor, aligned: Tensor) -> Tensor:
 class Method(nn.Module):
     """The terms `task` and `feature`; learns `align` (only where channels differ) and `restore`."""
 
+    needs_teacher = True
+
     def __init__(self, settings: Settings, *, student: dict[str, Shape], teacher: dict[str, Shape]) -> None:
         super().__init__()
         self.settings = settings

@@ -22,6 +22,8 @@ def task_loss(*, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tens
 class Method(nn.Module):
     """The term `task`; the teacher is not looked at."""
 
+    needs_teacher = False
+
     def __init__(self, settings: Settings, *, student: dict[str, Shape], teacher: dict[str, Shape]) -> None:
         super().__init__()
         self.label_smoothing = settings.label_smoothing

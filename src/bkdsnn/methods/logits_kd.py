@@ -36,6 +36,8 @@ def weighted_soft_label_loss(
 class Method(nn.Module):
     """The terms `task` and `logits`."""
 
+    needs_teacher = True
+
     def __init__(self, settings: Settings, *, student: dict[str, Shape], teacher: dict[str, Shape]) -> None:
         super().__init__()
         self.settings = settings

@@ -13,6 +13,8 @@ class Settings(bkd.Settings, logits_kd.Settings):
 class Method(nn.Module):
     """The terms `task`, `feature` and `logits`."""
 
+    needs_teacher = True
+
     def __init__(self, settings: Settings, *, student: dict[str, Shape], teacher: dict[str, Shape]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(part.Method(settings, student=student, teacher=teacher) for part in (bkd, logits_kd))

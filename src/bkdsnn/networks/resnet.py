@@ -1,7 +1,9 @@
 """A small ANN ResNet (He et al. 2016, arXiv:1512.03385), the teacher of the embedded data sets."""
 
+from typing import Self
+
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from bkdsnn.contracts import NetOutput, Shape
@@ -15,6 +17,12 @@ class Settings(Closed):
     blocks: tuple[PositiveInt, ...] = Field(min_length=1)
     stem_stride: PositiveInt = Field(le=4)
 
+    @model_validator(mode="after")
+    def _one_width_per_stage(self) -> Self:
+        if len(self.widths) != len(self.blocks):
+            raise ValueError(f"{len(self.widths)} widths for {len(self.blocks)} stages")
+        return self
+
 
 class Network(nn.Module):
     """Maps images `[B, C, H, W]` or event frames `[B, T, C, H, W]` to logits and the maps after every stage, T = 1.
@@ -24,8 +32,6 @@ class Network(nn.Module):
 
     def __init__(self, settings: Settings, *, input_shape: Shape, classes: int) -> None:
         super().__init__()
-        if len(settings.widths) != len(settings.blocks):
-            raise ValueError(f"widths {settings.widths} and blocks {settings.blocks} differ in length")
         channels = input_shape[0] if len(input_shape) == 3 else input_shape[0] * input_shape[1]
         width = settings.widths[0]
         self.stem = nn.Sequential(

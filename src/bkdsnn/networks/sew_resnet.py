@@ -1,10 +1,13 @@
 """A small SEW-ResNet for images and event frames (Fang et al. 2021, arXiv:2102.04159; connection ADD)."""
 
-from pydantic import Field, PositiveInt
+from typing import Self
+
+from pydantic import Field, PositiveInt, model_validator
 from spikingjelly.activation_based import layer
 from torch import Tensor, nn
 
 from bkdsnn.contracts import NetOutput, Shape
+from bkdsnn.errors import InputError
 from bkdsnn.params import Closed
 from bkdsnn.spiking import NeuronSettings, SpikingNetwork, make_neuron
 
@@ -18,6 +21,12 @@ class Settings(Closed):
     stem_stride: PositiveInt = Field(le=4)
     neuron: NeuronSettings
 
+    @model_validator(mode="after")
+    def _one_width_per_stage(self) -> Self:
+        if len(self.widths) != len(self.blocks):
+            raise ValueError(f"{len(self.widths)} widths for {len(self.blocks)} stages")
+        return self
+
 
 class Network(SpikingNetwork):
     """Maps images `[B, C, H, W]` or event frames `[B, T, C, H, W]` to logits and the maps after every stage.
@@ -28,8 +37,6 @@ class Network(SpikingNetwork):
 
     def __init__(self, settings: Settings, *, input_shape: Shape, classes: int) -> None:
         super().__init__()
-        if len(settings.widths) != len(settings.blocks):
-            raise ValueError(f"widths {settings.widths} and blocks {settings.blocks} differ in length")
         self.time_steps = settings.time_steps
         width = settings.widths[0]
         self.stem = nn.Sequential(
@@ -60,7 +67,7 @@ class Network(SpikingNetwork):
             current = self.stem(inputs)  # [B, C, H, W], once for all steps
             return current.unsqueeze(0).expand(self.time_steps, -1, -1, -1, -1)
         if inputs.shape[1] != self.time_steps:
-            raise ValueError(f"time_steps is {self.time_steps}, the data set has {inputs.shape[1]} frames per sample")
+            raise InputError(f"time_steps is {self.time_steps}, the data set has {inputs.shape[1]} frames per sample")
         current = self.stem(inputs.transpose(0, 1).flatten(0, 1))  # [T*B, C, H, W]
         return current.unflatten(0, (self.time_steps, -1))
 

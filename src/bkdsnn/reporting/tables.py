@@ -61,11 +61,13 @@ def numbers(params: Params, collected: Collected) -> pd.DataFrame:
                 "top1_std": top1.std(ddof=1) if len(runs) > 1 else None,
                 "gain_over_ce": gain,
                 "gain_ci95": half,
-                "top1_validation_choice": np.mean([run["test_top1_best"] for run in runs]),
+                "top1_validation_choice": np.mean([run["test_top1_validation_choice"] for run in runs]),
                 "teacher_top1": collected.metrics[row.teacher]["test_top1"] if row.teacher else None,
                 "published": row.published.value if row.published else None,
                 "parameters": runs[0]["parameters"],
-                "firing_rate": np.mean([run["firing_rate"] for run in runs]),
+                "firing_rate": np.mean(
+                    [run["firing_rate"] if run["firing_rate"] is not None else np.nan for run in runs]
+                ),
                 "synaptic_operations": np.mean([run["synaptic_operations"] for run in runs]),
                 "macs": np.mean([run["macs"] for run in runs]),
                 "energy_uj": np.mean([run["energy_uj"] for run in runs]),
@@ -113,19 +115,21 @@ def write_tables(folder: Path, params: Params, collected: Collected) -> None:
 
 
 def _notes(params: Params, collected: Collected) -> list[str]:
-    data = {
-        row.dataset: (run := collected.of_row(key)[0])["data_sha256"][:12] + f", {run['test_samples']} test samples"
-        for key, row in params.rows.items()
-    }
+    data = {}
+    for key, row in params.rows.items():
+        run = collected.of_row(key)[0]
+        data[row.dataset] = f"{row.dataset} {run['data_sha256'][:12]}, {run['test_samples']} test samples"
+    seeds = ", ".join(map(str, params.seeds))
     return [
-        f"Mean ± standard deviation over {len(params.seeds)} seeds ({', '.join(map(str, params.seeds))}); the gain is "
-        "paired by seed, ± is the half-width of its 95 % interval (Student's t).",
+        f"Mean ± standard deviation over {len(params.seeds)} seeds ({seeds}); the gain is paired by seed, ± is the "
+        "half-width of its 95 % interval (Student's t).",
         "Last epoch comes first; the epoch chosen on the validation split is the second column. No choice is made on "
         "the test split.",
         f"Energy: convolutions and matrix products of one sample, all time steps; {COST.e_mac_pj} pJ a MAC, "
         f"{COST.e_ac_pj} pJ an accumulation (Horowitz 2014, 45 nm, 32 bit). An input of k spikes is k accumulations.",
+        "Firing rate: spikes per neuron and time step. It and the operations are means over the test split.",
         'Published: – where the row is not in the paper, "not found" where its number was not found.',
-        "Data (SHA-256 of the manifest): " + "; ".join(f"{name} {what}" for name, what in data.items()) + ".",
+        f"Data (SHA-256 of the manifest): {'; '.join(data.values())}.",
     ]
 
 

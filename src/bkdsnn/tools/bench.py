@@ -16,6 +16,7 @@ from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
 from bkdsnn.optimisation import make_optimiser
 from bkdsnn.params import Params, load_params
+from bkdsnn.paths import digest
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.stage import run_stage
 from bkdsnn.teachers import CachedTeacher, LiveTeacher
@@ -64,7 +65,9 @@ def _steps(key: str, params: Params):
     data = ArrayData(Path("data") / run.dataset)
     device = torch.device("cpu")
     batches = Batches(data, batch_size=recipe.batch_size, device=device)
-    cached = CachedTeacher(Path(run.teacher_path), device=device)
+    cached = CachedTeacher(
+        Path(run.teacher_path), data_digest=digest(data.folder), views=recipe.augmentation.views, device=device
+    )
     weights = load_trained(Path("models/teachers") / run.teacher, params.teachers[run.teacher], data=data, which="last")
     live = LiveTeacher(weights, features=params.teachers[run.teacher].features)
     batch = next(batches.shuffled(epoch=0, seed=0, augmentation=recipe.augmentation))

@@ -2,14 +2,17 @@
 
 import hashlib
 from pathlib import Path
+from typing import Self
 
 import numpy as np
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, model_validator
 
+from bkdsnn import seeding
 from bkdsnn.data.arrays import Prepared, Split, create_inputs, stratified_split
 from bkdsnn.data.event_files import FrameSettings, files_of_classes, in_processes, write_frames
 from bkdsnn.data.sources import digits
 from bkdsnn.errors import InputError
+from bkdsnn.events import aedat, camera
 from bkdsnn.events.aedat import read_aedat2, write_aedat2
 from bkdsnn.events.camera import Camera, record
 from bkdsnn.params import Closed
@@ -26,6 +29,12 @@ class Settings(Closed):
     frames: FrameSettings
     split: Split
 
+    @model_validator(mode="after")
+    def _blocks_fill_the_sensor(self) -> Self:
+        if self.camera.sensor % self.frames.down_scale:
+            raise ValueError(f"frames.down_scale {self.frames.down_scale} does not divide {self.camera.sensor} pixels")
+        return self
+
 
 def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
     """Records what is not yet recorded under `raw`, then writes frames uint8 `[N, T, 2, H, W]`."""
@@ -36,12 +45,14 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
     _record_missing(recordings, images, labels, chosen, settings)
 
     files, found_labels = files_of_classes(recordings, CLASSES, suffix=".aedat")
-    source_image = np.array([int(path.stem.rpartition("_")[2]) for path in files])
+    source_image = np.array([_digit_of(path) for path in files])
     wanted = np.isin(source_image, chosen)
     files = [path for path, keep in zip(files, wanted, strict=True) if keep]
     source_image, found_labels = source_image[wanted], found_labels[wanted]
     if not np.array_equal(np.sort(source_image), chosen) or (labels[source_image] != found_labels).any():
-        raise InputError(f"{recordings}: not one recording per digit in its class folder; delete the folder")
+        raise InputError(
+            f"{recordings}: not one recording per digit in its class folder; delete the folder to record anew"
+        )
 
     side = settings.camera.sensor // settings.frames.down_scale
     inputs = create_inputs(folder, (len(files), settings.frames.time_steps, 2, side, side))
@@ -75,6 +86,13 @@ def _record_missing(
         pass
 
 
+def _digit_of(path: Path) -> int:
+    number = path.stem.removeprefix("digit_")
+    if not number.isdecimal():
+        raise InputError(f"{path}: not a recording of this data set (digit_<number>.aedat); remove it")
+    return int(number)
+
+
 def _write_preview(folder: Path, recording: Path, *, image: np.ndarray, frames: np.ndarray) -> None:
     """One sample from picture to frames, for the figure."""
     np.save(folder / "preview_image.npy", image)
@@ -87,9 +105,11 @@ def _record(path: Path, image: np.ndarray, camera: Camera, seed: int) -> None:
 
 
 def _fingerprint(settings: Settings) -> str:
-    """Recordings of other cameras lie elsewhere, so that none is taken for another."""
-    text = f"{settings.camera.model_dump_json()} {settings.record_seed}"
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    """Recordings of other cameras, or made by other code, lie elsewhere, so that none is taken for another."""
+    digest = hashlib.sha256(f"{settings.camera.model_dump_json()} {settings.record_seed}".encode())
+    for module in (aedat, camera, digits, seeding):
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _digest(files: list[Path]) -> str:
