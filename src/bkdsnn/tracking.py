@@ -29,6 +29,7 @@ class Tracker:
         self._send("params", values=values)
 
     def metrics(self, values: dict[str, float], *, step: int = 0) -> None:
+        values = {name: value for name, value in values.items() if name != "epoch"}  # that is the step
         self._send("metrics", values=values, step=step)
 
     def model(self, digest: str) -> None:
