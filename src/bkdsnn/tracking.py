@@ -29,8 +29,9 @@ class Tracker:
         self._send("params", values=values)
 
     def metrics(self, values: dict[str, float], *, step: int = 0) -> None:
-        values = {name: value for name, value in values.items() if name != "epoch"}  # that is the step
-        self._send("metrics", values=values, step=step)
+        # MLflow's comparison opens on the metric that came first: an accuracy. The epoch is the step.
+        names = sorted((name for name in values if name != "epoch"), key=lambda name: not name.endswith("top1"))
+        self._send("metrics", values={name: values[name] for name in names}, step=step)
 
     def model(self, digest: str) -> None:
         """Says which weights this run made, so that their evaluation finds it."""
