@@ -97,7 +97,7 @@ def _imports(path: Path) -> set[str]:
 
 
 FLOORS = (
-    ("errors", "contracts", "params", "paths", "seeding", "events", "composition", "catalogue"),
+    ("errors", "contracts", "params", "validation", "paths", "seeding", "events", "composition", "catalogue"),
     ("data", "spiking", "stage", "tracking", "tracking_worker"),
     ("networks", "methods"),
     ("training", "evaluation", "teachers", "optimisation", "caching"),

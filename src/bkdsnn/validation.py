@@ -1,0 +1,54 @@
+"""A mapping from params.yaml held against a schema: what does not fit is told in one line."""
+
+import difflib
+import json
+import typing
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from bkdsnn.errors import InputError
+
+FILE = "params.yaml"
+Model = typing.TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], content: object, *, where: str) -> Model:
+    """`content` as `model`, types taken strictly; `InputError` names key, value and what is allowed."""
+    try:
+        return model.model_validate_json(json.dumps(content, default=str), strict=True)
+    except ValidationError as error:
+        first, *others = error.errors(include_url=False)
+        more = f" (and {len(others)} more)" if others else ""
+        raise InputError(f"{FILE}: {_told(model, first, where)}{more}") from error
+
+
+def _told(model: type[BaseModel], error: Any, where: str) -> str:
+    path = [str(part) for part in error["loc"] if part != "[key]"]
+    key = ".".join(([where] if where else []) + path)
+    value = json.dumps(error["input"], default=str)
+    value = value if len(value) <= 60 else f"{value[:57]}..."
+    if error["type"] == "extra_forbidden":
+        allowed = _keys_at(model, error["loc"][:-1])
+        close = difflib.get_close_matches(path[-1], allowed, n=1)
+        return f"{key}: unknown key; {f'did you mean {close[0]}? ' if close else ''}allowed: {', '.join(allowed)}"
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    if error["type"] == "string_pattern_mismatch":
+        return f"{key}: {value}: a key is made of a-z, 0-9, _ and -"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key or 'the whole file'}: {value}: {message[0].lower()}{message[1:]}"
+
+
+def _keys_at(model: type[BaseModel], loc: tuple) -> list[str]:
+    """The keys that are allowed in the mapping that lies at `loc` of a model."""
+    kind: Any = model
+    for part in loc:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[part].annotation
+        else:
+            kind = typing.get_args(kind)[-1]  # dict[Key, X], list[X]
+        options = [option for option in typing.get_args(kind) if option is not type(None)]
+        if typing.get_origin(kind) not in (dict, list, tuple, Literal) and options:
+            kind = options[0]  # X | None
+    return list(kind.model_fields)
