@@ -32,7 +32,7 @@ STARTS = {
 
 
 def bench() -> None:
-    """Times the first run of params.yaml that reads a cache; its data, teacher and cache must be there (`make repro`)."""
+    """Times the first run of params.yaml that reads a cache; data, teacher and cache must be there (`make repro`)."""
     params = load_params()
     check(params)
     key = next((k for k, run in params.runs.items() if run.teacher and params.recipes[run.recipe].cache.enabled), None)
