@@ -3,9 +3,10 @@
 from typing import Literal
 
 from pydantic import Field
-from spikingjelly.activation_based import functional, neuron, surrogate
-from torch import nn
+from spikingjelly.activation_based import functional, layer, neuron, surrogate
+from torch import Tensor, nn
 
+from bkdsnn.errors import InputError
 from bkdsnn.params import Closed
 
 _SURROGATES = {"sigmoid": surrogate.Sigmoid, "atan": surrogate.ATan}
@@ -24,8 +25,10 @@ class NeuronSettings(Closed):
     surrogate_alpha: float = Field(gt=0.0)
 
 
-def make_neuron(settings: NeuronSettings) -> nn.Module:
-    """A multi-step neuron that maps currents `[T, ...]` to spikes `[T, ...]`."""
+def make_neuron(settings: NeuronSettings | None) -> nn.Module:
+    """A multi-step neuron that maps currents `[T, ...]` to spikes `[T, ...]`; None: a ReLU, for an ANN twin."""
+    if settings is None:
+        return nn.ReLU()
     common = {
         "v_threshold": settings.v_threshold,
         "v_reset": settings.v_reset,
@@ -39,6 +42,27 @@ def make_neuron(settings: NeuronSettings) -> nn.Module:
     if settings.kind == "lif":
         return neuron.LIFNode(tau=settings.tau, decay_input=settings.decay_input, **common)
     return neuron.ParametricLIFNode(init_tau=settings.tau, decay_input=settings.decay_input, **common)
+
+
+def conv_bn(width: int, next_width: int, kernel: int, *, stride: int = 1, bias: bool = False) -> nn.Sequential:
+    """A multi-step convolution that keeps the map's size (but for the stride), and batch norm over T*B."""
+    return nn.Sequential(
+        layer.Conv2d(width, next_width, kernel, stride, padding=kernel // 2, bias=bias, step_mode="m"),
+        layer.BatchNorm2d(next_width, step_mode="m"),
+    )
+
+
+def encode(stem: nn.Module, inputs: Tensor, *, time_steps: int) -> Tensor:
+    """A stem's currents `[T, B, C, H, W]` for images `[B, C, H, W]` or event frames `[B, T, C, H, W]`.
+
+    Images are encoded directly: the stem sees them once, and its current feeds every step. `InputError` where a data
+    set has another number of frames.
+    """
+    if inputs.dim() == 4:
+        return stem(inputs.unsqueeze(0)).expand(time_steps, -1, -1, -1, -1)
+    if inputs.shape[1] != time_steps:
+        raise InputError(f"time_steps is {time_steps}, the data set has {inputs.shape[1]} frames per sample")
+    return stem(inputs.transpose(0, 1))
 
 
 class SpikingNetwork(nn.Module):

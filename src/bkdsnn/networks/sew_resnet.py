@@ -7,9 +7,8 @@ from spikingjelly.activation_based import layer
 from torch import Tensor, nn
 
 from bkdsnn.contracts import NetOutput, Shape
-from bkdsnn.errors import InputError
 from bkdsnn.params import Closed
-from bkdsnn.spiking import NeuronSettings, SpikingNetwork, make_neuron
+from bkdsnn.spiking import NeuronSettings, SpikingNetwork, conv_bn, encode, make_neuron
 
 
 class Settings(Closed):
@@ -39,9 +38,7 @@ class Network(SpikingNetwork):
         super().__init__()
         self.time_steps = settings.time_steps
         width = settings.widths[0]
-        self.stem = nn.Sequential(
-            nn.Conv2d(input_shape[-3], width, 3, settings.stem_stride, padding=1, bias=False), nn.BatchNorm2d(width)
-        )
+        self.stem = conv_bn(input_shape[-3], width, 3, stride=settings.stem_stride)
         self.stem_neuron = make_neuron(settings.neuron)
         self.stages = nn.ModuleList()
         for number, (next_width, blocks) in enumerate(zip(settings.widths, settings.blocks, strict=True)):
@@ -54,22 +51,12 @@ class Network(SpikingNetwork):
         self.head = layer.Linear(width, classes, step_mode="m")
 
     def forward(self, inputs: Tensor) -> NetOutput:
-        x = self.stem_neuron(self._currents(inputs))  # [T, B, C, H, W]
+        x = self.stem_neuron(encode(self.stem, inputs, time_steps=self.time_steps))  # [T, B, C, H, W]
         features = {}
         for number, stage in enumerate(self.stages, start=1):
             x = features[f"stage{number}"] = stage(x)
         features["last"] = x
         return NetOutput(logits=self.head(x.mean(dim=(3, 4))), features=features)  # [T, B, K]
-
-    def _currents(self, inputs: Tensor) -> Tensor:
-        """The stem's currents `[T, B, C, H, W]`."""
-        if inputs.dim() == 4:
-            current = self.stem(inputs)  # [B, C, H, W], once for all steps
-            return current.unsqueeze(0).expand(self.time_steps, -1, -1, -1, -1)
-        if inputs.shape[1] != self.time_steps:
-            raise InputError(f"time_steps is {self.time_steps}, the data set has {inputs.shape[1]} frames per sample")
-        current = self.stem(inputs.transpose(0, 1).flatten(0, 1))  # [T*B, C, H, W]
-        return current.unflatten(0, (self.time_steps, -1))
 
 
 class _SewBlock(nn.Module):
@@ -78,18 +65,14 @@ class _SewBlock(nn.Module):
     def __init__(self, width: int, next_width: int, stride: int, neuron: NeuronSettings) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *_conv_bn_neuron(width, next_width, 3, stride, neuron),
-            *_conv_bn_neuron(next_width, next_width, 3, 1, neuron),
+            *conv_bn(width, next_width, 3, stride=stride),
+            make_neuron(neuron),
+            *conv_bn(next_width, next_width, 3),
+            make_neuron(neuron),
         )
-        changes = stride > 1 or width != next_width
-        self.shortcut = (
-            nn.Sequential(*_conv_bn_neuron(width, next_width, 1, stride, neuron)) if changes else nn.Identity()
-        )
+        self.shortcut = nn.Identity()
+        if stride > 1 or width != next_width:
+            self.shortcut = conv_bn(width, next_width, 1, stride=stride).append(make_neuron(neuron))
 
     def forward(self, spikes: Tensor) -> Tensor:
         return self.body(spikes) + self.shortcut(spikes)
-
-
-def _conv_bn_neuron(width: int, next_width: int, kernel: int, stride: int, neuron: NeuronSettings) -> tuple:
-    convolution = layer.Conv2d(width, next_width, kernel, stride, padding=kernel // 2, bias=False, step_mode="m")
-    return convolution, layer.BatchNorm2d(next_width, step_mode="m"), make_neuron(neuron)

@@ -1,0 +1,50 @@
+"""SEW-ResNet-18, -34 and -50 for ImageNet (Fang et al. 2021, arXiv:2102.04159; connection ADD): SpikingJelly's."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+from spikingjelly.activation_based import functional
+from spikingjelly.activation_based.model import sew_resnet
+from torch import Tensor, nn
+
+from bkdsnn.contracts import NetOutput, Shape
+from bkdsnn.errors import InputError
+from bkdsnn.params import Closed
+from bkdsnn.spiking import NeuronSettings, SpikingNetwork, encode, make_neuron
+
+_MODELS = {18: sew_resnet.sew_resnet18, 34: sew_resnet.sew_resnet34, 50: sew_resnet.sew_resnet50}
+
+
+class Settings(Closed):
+    """Which of the three, and its neurons."""
+
+    time_steps: PositiveInt = Field(le=64)
+    depth: Literal[18, 34, 50]
+    neuron: NeuronSettings
+
+
+class Network(SpikingNetwork):
+    """Maps images `[B, 3, H, W]` to logits and the maps after every stage.
+
+    Features: `stage1` .. `stage4` and `last` (the fourth), counts of spikes.
+    """
+
+    def __init__(self, settings: Settings, *, input_shape: Shape, classes: int) -> None:
+        super().__init__()
+        if input_shape[-3] != 3:
+            raise InputError(f"sew_resnet_imagenet takes inputs of 3 channels, the data set has {input_shape[-3]}")
+        self.time_steps = settings.time_steps
+        self.model = _MODELS[settings.depth](
+            cnf="ADD", num_classes=classes, spiking_neuron=lambda: make_neuron(settings.neuron)
+        )
+        functional.set_step_mode(self.model, "m")
+
+    def forward(self, inputs: Tensor) -> NetOutput:
+        model = self.model
+        x = encode(nn.Sequential(model.conv1, model.bn1), inputs, time_steps=self.time_steps)  # [T, B, C, H, W]
+        x = model.maxpool(model.sn1(x))
+        features = {}
+        for number, stage in enumerate((model.layer1, model.layer2, model.layer3, model.layer4), start=1):
+            x = features[f"stage{number}"] = stage(x)
+        features["last"] = x
+        return NetOutput(logits=model.fc(model.avgpool(x).flatten(2)), features=features)  # [T, B, K]
