@@ -20,11 +20,11 @@ if TYPE_CHECKING:  # the loop brings the training engine, which an evaluation do
 
 
 def make_network(part: Student, *, data: ArrayData, seed: int) -> nn.Module:
-    """A network for a data set, its initial weights drawn from the seed."""
-    module = catalogue.load("network", part.network)
-    settings = validated(module.Settings, part.settings, where=f"{part.network}.settings")
-    torch.manual_seed(derive_seed("network", seed))
-    return module.Network(settings, input_shape=data.input_shape, classes=len(data.classes))
+    """A network for a data set with the weights that training starts from, drawn from the seed or made by others."""
+    network = _built(part, data=data, seed=seed)
+    if hasattr(network, "load_initial_weights"):
+        network.load_initial_weights()
+    return network
 
 
 def make_method(
@@ -46,7 +46,8 @@ def save_trained(folder: Path, trained: "Trained", *, data: ArrayData, teacher: 
     """Writes weights after the last and the best epoch, the history, and last a manifest with their hashes."""
     for name in ("last", "best"):
         save_file(getattr(trained, name), folder / f"{name}.safetensors")
-    columns = {name: [record[name] for record in trained.history] for name in trained.history[0]}
+    names = trained.history[0] if trained.history else ("epoch", "validation_top1")
+    columns = {name: [record[name] for record in trained.history] for name in names}
     write_csv(folder / "history.csv", columns)
     write_json(
         folder / "manifest.json",
@@ -65,7 +66,7 @@ def load_trained(folder: Path, part: Student, *, data: ArrayData, which: str) ->
     path = folder / f"{which}.safetensors"
     if not path.is_file() or sha256(path) != read_json(folder / "manifest.json")["sha256"][path.name]:
         raise InputError(f"{path}: missing, or its bytes do not match manifest.json; run `dvc repro` to train again")
-    network = make_network(part, data=data, seed=0)
+    network = _built(part, data=data, seed=0)
     try:
         network.load_state_dict(load_file(path))
     except RuntimeError as error:
@@ -73,3 +74,10 @@ def load_trained(folder: Path, part: Student, *, data: ArrayData, which: str) ->
             f"{path}: does not fit the network '{part.network}': {' '.join(str(error).split())}"
         ) from error
     return network.eval()
+
+
+def _built(part: Student, *, data: ArrayData, seed: int) -> nn.Module:
+    module = catalogue.load("network", part.network)
+    settings = validated(module.Settings, part.settings, where=f"{part.network}.settings")
+    torch.manual_seed(derive_seed("network", seed))
+    return module.Network(settings, input_shape=data.input_shape, classes=len(data.classes))

@@ -37,7 +37,10 @@ class Learner(nn.Module):
 
 @dataclass(frozen=True)
 class Trained:
-    """Weights after the last epoch and after the epoch chosen on the validation split, and one record per epoch."""
+    """Weights after the last epoch and after the epoch chosen on the validation split, and one record per epoch.
+
+    Without epochs (a network taken as it is) both are the initial weights, and best_epoch is -1.
+    """
 
     last: dict[str, Tensor]
     best: dict[str, Tensor]
@@ -88,7 +91,8 @@ def train(
         if best_epoch < 0 or accuracy > history[best_epoch]["validation_top1"]:
             best_epoch, best = epoch, _weights(learner.student)
         on_epoch(record, time.perf_counter() - start)
-    return Trained(last=_weights(learner.student), best=best, best_epoch=best_epoch, history=history)
+    last = _weights(learner.student)
+    return Trained(last=last, best=best or last, best_epoch=best_epoch, history=history)
 
 
 @torch.no_grad()

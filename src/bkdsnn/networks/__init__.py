@@ -1,1 +1,5 @@
-"""Students and teachers, one file each: `Settings` and `Network(settings, *, input_shape, classes)`."""
+"""Students and teachers, one file each: `Settings` and `Network(settings, *, input_shape, classes)`.
+
+A network maps inputs to a `NetOutput`, whose features have one called `last`. One that starts from weights of others
+has `load_initial_weights()`, which is called before training alone.
+"""
