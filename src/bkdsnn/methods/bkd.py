@@ -1,21 +1,29 @@
 """Blurred knowledge distillation (Xu et al. 2024, arXiv:2407.09083): align, blur, restore, compare."""
 
+from typing import Literal
+
 from pydantic import Field
 from torch import Tensor, nn
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.errors import InputError
-from bkdsnn.methods import ce
+from bkdsnn.methods import ce, kdsnn
 from bkdsnn.seeding import uniform
 
 
-class Settings(ce.Settings):
-    """What is blurred and how much it counts; `feature_weight` does not carry over between map sizes."""
+class Settings(kdsnn.Settings):
+    """What is blurred and how much it counts; several features make it layer-wise, each with layers of its own.
 
-    feature: str = Field(min_length=1)
+    restore false leaves the restoration block out. blurred teacher is the direction of the official CIFAR10-DVS
+    scripts, which pass their arguments in the wrong order: the teacher's map is blurred and restored towards the
+    student's.
+    """
+
+    features: dict[str, str] = Field(min_length=1, description="the student's feature: the teacher's")
     blur_ratio: float = Field(ge=0.0, lt=1.0)
-    feature_weight: float = Field(gt=0.0)
     rescale_teacher: bool
+    restore: bool
+    blurred: Literal["student", "teacher"]
 
 
 def blur_mask(*, draws: Tensor, channels: int, blur_ratio: float) -> Tensor:
@@ -24,46 +32,47 @@ def blur_mask(*, draws: Tensor, channels: int, blur_ratio: float) -> Tensor:
     return kept[:, :, None, None]
 
 
-def feature_loss(*, restored: Tensor, teacher_feature: Tensor) -> Tensor:
-    """The sum of squared differences of two maps `[B, C, H, W]`, divided by B: a scalar."""
-    return (restored - teacher_feature).square().sum() / restored.shape[0]
-
-
-def rescaled_teacher(*, teacher_feature: Tensor, aligned: Tensor) -> Tensor:
-    """The teacher's map with the student's maximum (official `use_clip`); the student's maximum keeps its gradient."""
-    return teacher_feature / teacher_feature.max() * aligned.max()
+def rescaled(*, target: Tensor, aligned: Tensor) -> Tensor:
+    """The target with the maximum of `aligned` (official `use_clip`), whose gradient is kept; maxima over the batch."""
+    return target / target.max() * aligned.max()
 
 
 class Method(nn.Module):
-    """The terms `task` and `feature`; learns `align` (only where channels differ) and `restore`."""
+    """The terms `task` and `feature`; learns `align` (only where channels differ) and `restore`, for each pair."""
 
     needs_teacher = True
 
     def __init__(self, settings: Settings, *, student: dict[str, Shape], teacher: dict[str, Shape]) -> None:
         super().__init__()
         self.settings = settings
-        for role, shapes in (("student", student), ("teacher", teacher)):
-            if settings.feature not in shapes:
-                raise InputError(f"feature '{settings.feature}': the {role} has {', '.join(shapes) or 'none'}")
-        student_shape, teacher_shape = student[settings.feature], teacher[settings.feature]
-        if student_shape[1:] != teacher_shape[1:]:
-            raise InputError(
-                f"feature '{settings.feature}': student {student_shape}, teacher {teacher_shape} (C, H, W): "
-                "H and W must agree"
-            )
-        channels = teacher_shape[0]
-        self.align = nn.Identity() if student_shape[0] == channels else nn.Conv2d(student_shape[0], channels, 1)
-        self.restore = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1)
-        )
+        pairs = kdsnn.paired_shapes(settings.features, student=student, teacher=teacher)
+        if settings.blurred == "teacher":
+            if any(len(shape) != 3 for _, shape in pairs):
+                raise InputError("blurred: teacher: its feature is a vector, only a map can be blurred and restored")
+            pairs = [pair[::-1] for pair in pairs]
+        self.align = nn.ModuleList(kdsnn.align_layer(*pair) for pair in pairs)
+        self.restore = nn.ModuleList(_restore(target[0]) if settings.restore else nn.Identity() for _, target in pairs)
+        self.channels = [target[0] for _, target in pairs]
 
     def forward(self, *, student: NetOutput, teacher: NetOutput, labels: Tensor, draws: Tensor) -> dict[str, Tensor]:
         settings = self.settings
-        aligned = self.align(student.features[settings.feature].mean(0))  # [B, C_t, H, W]
-        teacher_feature = teacher.features[settings.feature].mean(0)
-        if settings.rescale_teacher:
-            teacher_feature = rescaled_teacher(teacher_feature=teacher_feature, aligned=aligned)
-        mask = blur_mask(draws=draws, channels=aligned.shape[1], blur_ratio=settings.blur_ratio)
-        loss = feature_loss(restored=self.restore(aligned * mask), teacher_feature=teacher_feature)
+        mask = blur_mask(draws=draws, channels=sum(self.channels), blur_ratio=settings.blur_ratio)
+        layers = zip(self.align, self.restore, mask.split(self.channels, dim=1), settings.features.items(), strict=True)
+        loss = 0.0
+        for align, restore, kept, (ours, theirs) in layers:
+            source, target = student.features[ours].mean(0), teacher.features[theirs].mean(0)  # [B, C, H, W]
+            if settings.blurred == "teacher":
+                source, target = target, source
+            aligned = align(source)
+            if settings.rescale_teacher:
+                target = rescaled(target=target, aligned=aligned)
+            loss = loss + kdsnn.feature_loss(prediction=restore(aligned * kept), target=target)
         task = ce.task_loss(logits=student.logits, labels=labels, label_smoothing=settings.label_smoothing)
         return {"task": task, "feature": settings.feature_weight * loss}
+
+
+def _restore(channels: int) -> nn.Module:
+    """The block that rebuilds the dropped channels, thrown away after training."""
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1)
+    )

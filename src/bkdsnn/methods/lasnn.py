@@ -1,0 +1,18 @@
+"""LaSNN (Hong et al. 2023, arXiv:2304.09101): KDSNN's loss summed over several layers.
+
+In the official BKDSNN code the align layers of LaSNN lie in a plain list, which no optimiser sees; here they learn.
+"""
+
+from pydantic import Field
+
+from bkdsnn.methods import kdsnn
+
+
+class Settings(kdsnn.Settings):
+    """Which features of the student imitate which of the teacher."""
+
+    features: dict[str, str] = Field(min_length=1, description="the student's feature: the teacher's")
+
+
+class Method(kdsnn.Method):
+    """The terms `task` and `feature`, the sum over all pairs; learns `align`, one layer for each pair."""
