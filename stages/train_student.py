@@ -1,9 +1,11 @@
 """Stage train_student@<run>: a spiking network learns the task, under a teacher where the run has one."""
 
+from functools import partial
 from pathlib import Path
 
 from bkdsnn.assembly import load_trained, make_method, make_network
 from bkdsnn.data.arrays import ArrayData
+from bkdsnn.data.batches import Batches
 from bkdsnn.fitting import Engine, fit
 from bkdsnn.params import Params, Run, load_params
 from bkdsnn.paths import digest, read_json
@@ -56,16 +58,17 @@ def train_student(key: str) -> None:
 def _teacher(run: Run, params: Params, engine: Engine) -> Teacher:
     if run.teacher is None:
         return NoTeacher()
-    if engine.recipe.cache.enabled:
-        return CachedTeacher(
-            Path(run.teacher_path),
-            data_digest=digest(engine.data.folder),
-            views=engine.recipe.augmentation.views,
-            device=engine.fabric.device,
-        )
+    recipe, device = engine.recipe, engine.fabric.device
+    if recipe.cache.enabled:
+        seen = digest(Path(run.teacher_data))
+        return CachedTeacher(Path(run.teacher_path), data_digest=seen, views=recipe.augmentation.views, device=device)
     part = params.teachers[run.teacher]
-    network = load_trained(Path(run.teacher_path), part, data=engine.data, which="last")
-    return LiveTeacher(network.to(engine.fabric.device), features=part.features)
+    data = engine.data if part.dataset == run.dataset else ArrayData(Path(run.teacher_data))
+    network = load_trained(Path(run.teacher_path), part, data=data, which="last").to(device)
+    if data is engine.data:
+        return LiveTeacher(network, features=part.features)
+    own = Batches(data, batch_size=recipe.batch_size, device=device)
+    return LiveTeacher(network, features=part.features, look=partial(own.again, augmentation=recipe.augmentation))
 
 
 def _teacher_digest(run: Run, params: Params) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from bkdsnn import catalogue
 from bkdsnn.composition import caches_of, runs_of, tables_of
 from bkdsnn.errors import InputError
-from bkdsnn.params import FILE, Params, validated
+from bkdsnn.params import FILE, Dataset, Params, Student, validated
 
 _HOW = "params.yaml was edited by hand where only the composition takes effect: use `dvc exp run -S {}`"
 
@@ -31,9 +31,12 @@ def _check_references(params: Params) -> None:
             _known(f"teachers.{key}.{kind}", getattr(teacher, kind), getattr(params, f"{kind}s"))
     for key, run in params.runs.items():
         _known(f"runs.{key}.row", run.row, params.rows)
-        if run.teacher and params.teachers[run.teacher].dataset != run.dataset:
-            learnt = params.teachers[run.teacher].dataset
-            raise InputError(f"{FILE}: runs.{key}.teacher: '{run.teacher}' learns '{learnt}', the run '{run.dataset}'")
+        learnt = params.teachers[run.teacher].dataset if run.teacher else run.dataset
+        if _samples(params.datasets[learnt]) != _samples(params.datasets[run.dataset]):
+            raise InputError(
+                f"{FILE}: runs.{key}.teacher: '{run.teacher}' learns '{learnt}', the run '{run.dataset}': "
+                "they may differ in `frames` alone"
+            )
 
 
 def _check_settings(params: Params) -> None:
@@ -86,16 +89,32 @@ def _check_runs(params: Params) -> None:
 def _check_fit(params: Params) -> None:
     """What is put together fits: a teacher where the method needs one, as many frames as time steps."""
     for key, run in params.runs.items():
+        if params.recipes[run.recipe].epochs == 0:
+            raise InputError(f"{FILE}: recipes.{run.recipe}.epochs: 0, but runs.{key} is a student, which has to learn")
         method = params.methods[run.method].method
         if run.teacher is None and catalogue.load("method", method).Method.needs_teacher:
             raise InputError(f"{FILE}: rows.{run.row}.teacher: null, but the method '{run.method}' needs one")
-        frames = (params.datasets[run.dataset].settings.get("frames") or {}).get("time_steps")
-        steps = params.students[run.student].settings.get("time_steps")
-        if frames and steps and frames != steps:
+        _check_steps(params, f"runs.{key}: student '{run.student}'", params.students[run.student], run.dataset)
+        asked = params.method_settings(run).get("features", {}).values()
+        kept = params.teachers[run.teacher].features if run.teacher else ()
+        if unkept := [name for name in asked if name not in kept]:
             raise InputError(
-                f"{FILE}: runs.{key}: student '{run.student}' has time_steps {steps}, "
-                f"data set '{run.dataset}' has {frames} frames; {_HOW.format(f'time_steps={steps}')}"
+                f"{FILE}: methods.{run.method}.settings.features: '{unkept[0]}' is not among the features that "
+                f"teachers.{run.teacher}.features keeps: {', '.join(kept)}"
             )
+    for key, teacher in params.teachers.items():
+        _check_steps(params, f"teachers.{key}", teacher, teacher.dataset)
+
+
+def _check_steps(params: Params, where: str, part: Student, dataset: str) -> None:
+    """As many time steps as frames, where both are said."""
+    frames = (params.datasets[dataset].settings.get("frames") or {}).get("time_steps")
+    steps = part.settings.get("time_steps")
+    if frames and steps and frames != steps:
+        raise InputError(
+            f"{FILE}: {where} has time_steps {steps}, data set '{dataset}' has {frames} frames; "
+            + _HOW.format(f"time_steps={steps}")
+        )
 
 
 def _check_knobs(params: Params) -> None:
@@ -114,6 +133,11 @@ def _check_knobs(params: Params) -> None:
                 f"{FILE}: {knob}: {value} has no effect, the runs have {found}: it was edited by hand "
                 f"(use `dvc exp run -S {knob}={value}`), or this table fixes it row by row"
             )
+
+
+def _samples(dataset: Dataset) -> tuple:
+    """What says which samples a data set has: everything but how events are cut into frames."""
+    return dataset.source, {key: value for key, value in dataset.settings.items() if key != "frames"}
 
 
 def _values(key: str, settings: Iterable[dict]) -> set:

@@ -8,7 +8,7 @@ from bkdsnn.errors import InputError
 TEACHERS = "models/teachers"
 TEACHER_OUTPUTS = "data/teacher_outputs"
 # DVC interpolates no lists: so many strings are given, repeated where fewer are needed.
-_METHOD_FILES = 4
+_METHOD_FILES = 5
 _TABLE_DATASETS = 2
 
 
@@ -32,8 +32,9 @@ def caches_of(*, rows: dict, recipes: dict[str, dict], teachers: dict[str, dict]
     for key, row in rows.items():
         if not row["teacher"] or not _part("recipes", row["recipe"], recipes, key)["cache"]["enabled"]:
             continue
-        network = _part("teachers", row["teacher"], teachers, key)["network"]
-        entry = {name: row[name] for name in ("teacher", "recipe", "dataset")} | {"network": network}
+        teacher = _part("teachers", row["teacher"], teachers, key)
+        entry = {name: row[name] for name in ("teacher", "recipe")}
+        entry |= {name: teacher[name] for name in ("dataset", "network")}
         if caches.setdefault(cache_key(row), entry) != entry:
             raise InputError(f"rows.{key}: another teacher and recipe are called '{cache_key(row)}' too: rename one")
     return caches
@@ -63,6 +64,7 @@ def _run(key: str, row: dict, *, seed: int, table: str, parts: dict[str, dict]) 
         "method_settings": dict(row.get("method_settings") or {}),
         "recipe": row["recipe"],
         "teacher_path": _teacher_path(row, parts["recipes"][row["recipe"]]),
+        "teacher_data": f"data/{_teacher_dataset(row, parts)}",
         "code_student": f"src/bkdsnn/networks/{parts['students'][row['student']]['network']}.py",
         "code_teacher": f"src/bkdsnn/networks/{_teacher_network(row, parts)}.py",
         **_filled("code_method", files, _METHOD_FILES),
@@ -87,6 +89,11 @@ def _teacher_path(row: dict, recipe: dict) -> str:
     if not row["teacher"]:
         return f"data/{row['dataset']}"
     return f"{TEACHER_OUTPUTS}/{cache_key(row)}" if recipe["cache"]["enabled"] else f"{TEACHERS}/{row['teacher']}"
+
+
+def _teacher_dataset(row: dict, parts: dict[str, dict]) -> str:
+    """What the teacher looks at: the row's own data set, or another cut of the same recordings."""
+    return parts["teachers"][row["teacher"]]["dataset"] if row["teacher"] else row["dataset"]
 
 
 def _teacher_network(row: dict, parts: dict[str, dict]) -> str:

@@ -31,12 +31,12 @@ class NetOutput(NamedTuple):
     """What a network says, time first and kept (T = 1 for an ANN).
 
     logits: `[T, B, K]`.
-    features: maps by name, each `[T, B, C, H, W]`.
+    features: by name, each a map `[T, B, C, H, W]` or (a transformer's) a vector `[T, B, C]`; one is called `last`.
     """
 
     logits: Tensor
     features: dict[str, Tensor]
 
     def feature_shapes(self) -> dict[str, Shape]:
-        """The shape `(C, H, W)` of every feature."""
+        """The shape `(C, H, W)` or `(C,)` of every feature."""
         return {name: tuple(feature.shape[2:]) for name, feature in self.features.items()}

@@ -85,10 +85,16 @@ def judge(
 
 @torch.no_grad()
 def _feature_maps(network: torch.nn.Module, batches: Iterable[Batch]) -> np.ndarray:
-    """The feature `last` of the first sample of each class, averaged over time and channels: float32 `[N, H, W]`."""
+    """The feature `last` of the first sample of each class, averaged over time and channels: float32 `[N, H, W]`.
+
+    Where it is a vector there is no map: `[0, 1, 1]`.
+    """
     maps: dict[int, np.ndarray] = {}
     for batch in batches:
-        found = network(batch.inputs).features["last"].mean(dim=(0, 2)).cpu().numpy()
+        feature = network(batch.inputs).features["last"]
+        if feature.dim() == 3:
+            return np.zeros((0, 1, 1), np.float32)
+        found = feature.mean(dim=(0, 2)).cpu().numpy()
         for label, one in zip(batch.labels.tolist(), found, strict=True):
             maps.setdefault(label, one)
     return np.stack([maps[label] for label in sorted(maps)[:MAP_CLASSES]])

@@ -80,9 +80,12 @@ class Cache(Closed):
 
 
 class Recipe(Closed):
-    """Everything about a training run that is neither data, network, method nor seed."""
+    """Everything about a training run that is neither data, network, method nor seed.
 
-    epochs: PositiveInt
+    Epochs 0 takes a network with the weights it starts from: a teacher that others trained.
+    """
+
+    epochs: NonNegativeInt
     batch_size: PositiveInt
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     threads: PositiveInt | None
@@ -93,7 +96,7 @@ class Recipe(Closed):
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:
-        if self.schedule.warmup_epochs >= self.epochs:
+        if self.schedule.warmup_epochs >= max(self.epochs, 1):
             raise ValueError(f"warmup_epochs {self.schedule.warmup_epochs} leave nothing of {self.epochs} epochs")
         if self.schedule.min_lr > self.optimiser.lr:
             raise ValueError(f"min_lr {self.schedule.min_lr} is above lr {self.optimiser.lr}")
@@ -166,12 +169,14 @@ class Run(Closed):
     method_settings: dict[str, Any]
     recipe: Key
     teacher_path: str
+    teacher_data: str
     code_student: str
     code_teacher: str
     code_method_1: str
     code_method_2: str
     code_method_3: str
     code_method_4: str
+    code_method_5: str
 
 
 class CacheEntry(Closed):

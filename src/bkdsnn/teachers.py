@@ -1,5 +1,6 @@
 """Three ways to have a teacher, one call: `teacher(batch)`, without gradient, always in eval mode."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +20,21 @@ class NoTeacher:
 
 
 class LiveTeacher:
-    """Runs the teacher's network on every batch and keeps the features that are asked for."""
+    """Runs the teacher's network on every batch and keeps the features that are asked for.
 
-    def __init__(self, network: nn.Module, *, features: list[str]) -> None:
+    `look` gives the teacher's own inputs for a batch (another cut of the same recordings); by default the student's.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, features: list[str], look: Callable[[Batch], Tensor] = lambda batch: batch.inputs
+    ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.features = features
+        self.look = look
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> NetOutput:
-        output = self.network(batch.inputs)
+        output = self.network(self.look(batch))
         for name in self.features:
             if name not in output.features:
                 raise InputError(f"the teacher has no feature '{name}': it has {', '.join(output.features)}")

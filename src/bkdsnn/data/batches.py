@@ -42,6 +42,16 @@ class Batches:
         """A split in its own order, not augmented."""
         yield from self._cut(self.data.splits[split], view=0, augmentation=None, size=_PLAIN * self.batch_size)
 
+    def again(self, batch: Batch, *, augmentation: Augmentation) -> Tensor:
+        """The inputs that this data set has for a batch's samples and view: another cut of the same recordings."""
+        return self._inputs(batch.index.numpy(), view=batch.view, augmentation=augmentation)
+
+    def _inputs(self, index: np.ndarray, *, view: int, augmentation: Augmentation | None) -> Tensor:
+        chosen = self.data.inputs[index]
+        if augmentation is not None:
+            chosen = augmented(chosen, index=index, view=view, augmentation=augmentation)
+        return (torch.from_numpy(chosen).to(self.device).float() / self.data.normalise.scale - self._mean) / self._std
+
     def _cut(
         self,
         index: np.ndarray,
@@ -55,17 +65,11 @@ class Batches:
         size = size or self.batch_size
         for start in range(0, len(index), size):
             chosen = index[start : start + size]
-            inputs = self.data.inputs[chosen]
-            if augmentation is not None:
-                inputs = augmented(inputs, index=chosen, view=view, augmentation=augmentation)
             positions = torch.from_numpy(chosen)
             yield Batch(
-                inputs=self._normalised(torch.from_numpy(inputs)),
+                inputs=self._inputs(chosen, view=view, augmentation=augmentation),
                 labels=torch.from_numpy(self.data.labels[chosen]).to(self.device),
                 index=positions,
                 draws=draw_keys("method", seed=seed, epoch=epoch, index=positions).to(self.device),
                 view=view,
             )
-
-    def _normalised(self, inputs: Tensor) -> Tensor:
-        return (inputs.to(self.device).float() / self.data.normalise.scale - self._mean) / self._std

@@ -81,6 +81,7 @@ def feature_maps(params: Params, collected: Collected) -> Figure:
     for rows in _by_dataset(params).values():
         teachers = sorted({params.rows[key].teacher for key in rows} - {None})
         lines += teachers + [f"{key}-s{params.seeds[0]}" for key in rows]
+    lines = [key for key in lines if len(collected.maps[key])]  # a ViT's feature is a vector
     samples = len(collected.maps[lines[0]])
     figure, axes = plt.subplots(len(lines), samples, figsize=(1.6 + samples * 0.8, 0.85 * len(lines)), squeeze=False)
     for line, key in enumerate(lines):

@@ -20,6 +20,7 @@ from bkdsnn.paths import digest
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.stage import run_stage
 from bkdsnn.teachers import CachedTeacher, LiveTeacher
+from bkdsnn.tools.parts import build, composed_parts, looks_at
 from bkdsnn.training import Learner
 
 STARTS = {
@@ -46,6 +47,14 @@ def bench() -> None:
     for name, milliseconds in _steps(key, params):
         first = first or milliseconds
         print(f"  {milliseconds:7.2f}  {milliseconds / first:5.2f}  {name}")
+
+    print("\nbuilding a network of the catalogue, s (once)")
+    found = composed_parts()
+    for name, part in {**found["students"], **found["teachers"]}.items():
+        start = time.perf_counter()
+        shape, classes = looks_at(name)
+        build(part, input_shape=shape, classes=classes)
+        print(f"  {time.perf_counter() - start:6.2f}  {name}")
 
 
 def _process_seconds(statement: str) -> float:

@@ -7,11 +7,12 @@ from dvc.utils.hydra import compose_and_dump
 
 from bkdsnn.params import FILE
 
+CONF = Path(__file__).parents[1] / "conf"
+
 
 def compose(output: Path, overrides: list[str]) -> None:
     """Writes the composition of `conf/config.yaml` with Hydra overrides such as `table=digits-blur`."""
-    source = Path(__file__).parents[2]
-    compose_and_dump(output, str(source / "bkdsnn" / "conf"), None, "config", str(source), overrides)
+    compose_and_dump(output, str(CONF), None, "config", str(CONF.parents[1]), overrides)
 
 
 if __name__ == "__main__":

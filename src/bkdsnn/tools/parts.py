@@ -1,0 +1,52 @@
+"""Every student and teacher of the catalogue at its true size: for the tests, and for what measures them."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+import yaml
+from torch import nn
+
+from bkdsnn import catalogue
+from bkdsnn.contracts import Shape
+from bkdsnn.params import validated
+from bkdsnn.tools.compose import CONF, compose
+
+# The end of a part's name says what it looks at: the shape of its inputs, and how many classes there are.
+LOOKS_AT: dict[str, tuple[Shape, int]] = {
+    "imagenet": ((3, 224, 224), 1000),
+    "cifar": ((3, 32, 32), 10),
+    "cifar10-dvs": ((4, 2, 128, 128), 10),
+    "cifar10-dvs-ann": ((4, 2, 128, 128), 10),
+    "cifar10-dvs-16": ((16, 2, 128, 128), 10),
+    "digits": ((1, 16, 16), 10),
+    "dvs": ((4, 2, 16, 16), 10),
+    "dvs-16": ((16, 2, 16, 16), 10),
+}
+NAMES = {
+    group: sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("student", "teacher", "method")
+}
+
+
+def looks_at(key: str) -> tuple[Shape, int]:
+    """Input shape and classes of a part; KeyError for a name that ends in nothing known."""
+    return LOOKS_AT[max((end for end in LOOKS_AT if key.endswith(f"-{end}")), key=len, default=key)]
+
+
+def composed_parts() -> dict[str, dict[str, dict]]:
+    """All `students`, `teachers` and `methods` as a table would compose them; what a table fills in is `any`."""
+    lists = [f"{group}=[{','.join(names)}]" for group, names in NAMES.items()]
+    filled = [f"teachers.{name}.{key}=any" for name in NAMES["teacher"] for key in ("dataset", "recipe")]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        compose(path, ["table=tiny", *lists, *filled])
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {group: content[group] for group in ("students", "teachers", "methods")}
+
+
+def build(part: dict, *, input_shape: Shape, classes: int) -> nn.Module:
+    """The network of a part, with the initial weights of seed 0."""
+    module = catalogue.load("network", part["network"])
+    torch.manual_seed(0)
+    settings = validated(module.Settings, part["settings"], where="settings")
+    return module.Network(settings, input_shape=input_shape, classes=classes)
