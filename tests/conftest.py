@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from reference_vectors import LARGEST
 
 from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, write_manifest
 from bkdsnn.params import Normalise
@@ -61,3 +62,11 @@ def write_data(folder: Path, *, shape: tuple[int, ...], samples: int = 60, class
 @pytest.fixture
 def data(tmp_path):
     return write_data(tmp_path / "images", shape=(1, 8, 8))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How far from the official implementation's numbers we were, at most, in each file of them."""
+    if LARGEST:
+        terminalreporter.section("largest relative deviation from the reference vectors")
+        for name, deviation in sorted(LARGEST.items()):
+            terminalreporter.write_line(f"{name:32} {deviation:.1e}")

@@ -76,11 +76,19 @@ def test_a_method_says_which_method_files_it_is_built_on(path):
     assert set(part["builds_on"]) == imported
 
 
-@pytest.mark.parametrize("path", sorted(CONF.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
+PARTS = [path for path in sorted(CONF.glob("*/*.yaml")) if path.parent.name != "neuron"]
+
+
+@pytest.mark.parametrize("path", PARTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_part_is_named_as_its_file(path):
     package = re.match(r"# @package (\S+)", path.read_text()).group(1)
     expected = "_global_" if path.parent.name == "table" else f"{path.parent.name}s.{path.stem}"
     assert package == expected
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "neuron").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_neuron_of_the_catalogue_is_used(path):
+    assert any(f"/neuron@settings.neuron: {path.stem}\n" in part.read_text() for part in CONF.glob("student/*.yaml"))
 
 
 def _imports(path: Path) -> set[str]:
@@ -98,7 +106,7 @@ def _imports(path: Path) -> set[str]:
 
 FLOORS = (
     ("errors", "contracts", "params", "validation", "paths", "seeding", "events", "composition", "catalogue"),
-    ("data", "spiking", "stage", "tracking", "tracking_worker"),
+    ("data", "spiking", "tapped", "weights", "stage", "tracking", "tracking_worker"),
     ("networks", "methods"),
     ("training", "evaluation", "teachers", "optimisation", "caching"),
     ("assembly", "checking", "reporting"),
@@ -130,6 +138,8 @@ def test_imports_point_down(path):
         ("dvc", {"tools"}),
         ("spikingjelly", {"spiking", "networks", "evaluation"}),
         ("lightning_fabric", {"training"}),
+        ("timm", {"networks"}),
+        ("torchvision", {"networks"}),
     ],
 )
 def test_libraries_have_homes(library, homes):

@@ -59,3 +59,13 @@ def test_code_dependencies_exist():
     deps = {dep for stage in STAGES.values() for dep in stage.get("do", stage)["deps"]}
     code = {dep for dep in deps if dep.startswith(("src/", "stages/")) and "$" not in dep}
     assert {dep for dep in code if not (ROOT / dep).is_file()} == set()
+
+
+@pytest.mark.parametrize("stage", ["train_teacher", "cache_features", "train_student", "evaluate", "evaluate_teacher"])
+def test_a_stage_depends_on_what_any_network_or_method_is_made_of(stage):
+    """They are found by name at run time, so that no import of the stage leads to them."""
+    deps = STAGES[stage]["do"]["deps"]
+    named = {dep.removeprefix("src/bkdsnn/").removesuffix(".py") for dep in deps if dep.startswith("src/")}
+    folders = ("networks", "methods") if stage.startswith("train") else ("networks",)
+    needed = {name for folder in folders for path in (PACKAGE / folder).glob("*.py") for name in reached(path)}
+    assert needed <= named

@@ -38,7 +38,7 @@ CASES = {
     "missing key": ("recipes/digits/epochs", ..., "recipes.digits.epochs: missing"),
     "wrong type": ("recipes/digits/epochs", "many", 'recipes.digits.epochs: "many": input should be a valid integer'),
     "text for a number": ("recipes/digits/batch_size", "32", 'recipes.digits.batch_size: "32": input should be'),
-    "out of range": ("recipes/digits/epochs", 0, "recipes.digits.epochs: 0: input should be greater than 0"),
+    "out of range": ("recipes/digits/epochs", -1, "epochs: -1: input should be greater than or equal to 0"),
     "choice": ("recipes/digits/optimiser/name", "adam", "input should be 'adamw' or 'sgd'"),
     "bad key": ("rows/A.b", {}, "a key is made of a-z, 0-9, _ and -"),
     "no seeds": ("seeds", [], "seeds: []: list should have at least 1 item"),
@@ -57,6 +57,16 @@ CASES = {
     "row's missing recipe": ("rows/image-ce/recipe", "long", "rows.image-ce.recipe: 'long' is missing; there are"),
     "teacher of other data": ("runs/dvs-bkd-s1/teacher", "resnet-digits", "'resnet-digits' learns 'digits', the run"),
     "teacher by kd": ("teachers/resnet-digits/method", "bkd", "a teacher learns by ce"),
+    "unkept feature": (
+        f"{BKD}/features",
+        {"last": "stage1"},
+        "'stage1' is not among the features that teachers.resnet",
+    ),
+    "several features of kdsnn": (
+        "methods/bkd/settings/features",
+        {},
+        "features: {}: dictionary should have at least 1",
+    ),
     "row's teacher gone": ("rows/image-bkd/teacher", None, "runs.image-bkd-s0.teacher: 'resnet-digits', but its row"),
     "widths for other stages": ("students/sew-dvs/settings/widths", [16], "1 widths for 3 stages"),
     "more std than mean": ("datasets/digits/normalise/std", [0.3, 0.3], "mean has 1 channels, std has 2"),
@@ -111,15 +121,32 @@ def test_unreadable_yaml_is_told_in_one_line(tmp_path):
 
 
 def test_several_errors_are_counted(digits):
-    bad = edited(edited(digits, "recipes/digits/epochs", 0), "recipes/digits/batch_size", 0)
+    bad = edited(edited(digits, "recipes/digits/epochs", -1), "recipes/digits/batch_size", 0)
     with pytest.raises(InputError, match=r"\(and 1 more\)$"):
         validated(Params, bad, where="")
+
+
+def test_a_student_has_to_learn_but_a_teacher_may_come_as_it_is(digits):
+    bad = edited(edited(digits, "recipes/digits/epochs", 0), "recipes/digits/schedule/warmup_epochs", 0)
+    with pytest.raises(InputError, match="recipes.digits.epochs: 0, but runs.image-ce-s0 is a student"):
+        check(validated(Params, bad, where=""))
+    good = edited(digits, "recipes/still", bad["recipes"]["digits"])
+    check(validated(Params, edited(good, "teachers/resnet-digits/recipe", "still"), where=""))
 
 
 def test_a_method_without_the_teacher_it_needs_is_refused(composed):
     content = composed("rows.image-bkd.teacher=null")
     with pytest.raises(InputError, match="rows.image-bkd.teacher: null, but the method 'bkd' needs one"):
         check(validated(Params, content, where=""))
+
+
+def test_a_teacher_may_see_other_frames_of_the_same_recordings_alone(composed):
+    content = composed("table=tiny")
+    check(validated(Params, content, where=""))
+    with pytest.raises(InputError, match="they may differ in `frames` alone"):
+        check(validated(Params, edited(content, "datasets/digits-dvs-16/settings/record_seed", 1), where=""))
+    with pytest.raises(InputError, match="teachers.sew-dvs-16 has time_steps 8, data set 'digits-dvs-16' has 16"):
+        check(validated(Params, edited(content, "teachers/sew-dvs-16/settings/time_steps", 8), where=""))
 
 
 def test_the_table_that_fixes_blur_ratio_says_so(composed):

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
+ROWS = ("image-ce", "image-bkd", "image-vit", "dvs-mixed", "dvs-swapped")
 MARK = 5  # the clones keep so many feature maps, the checkout another number: proof of whose code ran
 
 
@@ -79,7 +80,7 @@ def clone(tmp_path_factory):
 
 
 def test_the_graph_runs_from_data_to_table(clone):
-    assert len(stages(clone.output)) == 15
+    assert len(stages(clone.output)) == 25
     for name in ("table.md", "table.csv", "table.tex", "summary.json"):
         assert (clone.folder / "results/tables/tiny" / name).is_file()
     figures = {path.name for path in (clone.folder / "results/figures/tiny").iterdir()}
@@ -100,7 +101,7 @@ def test_mlflow_has_one_run_per_model_under_one_parent(clone):
     client = MlflowClient(f"sqlite:///{clone.folder / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("bkdsnn").experiment_id])
     named = {run.info.run_name: run for run in runs}
-    assert len(named) == len(runs) == 6
+    assert len(named) == len(runs) == 10
     (parent,) = (run for run in runs if run.data.tags["bkdsnn.kind"] == "experiment")
     assert all(run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in runs if run is not parent)
     student = named["image-bkd-s0"]
@@ -117,7 +118,7 @@ def test_a_second_repro_does_nothing(clone):
 def test_dvc_metrics_show_is_one_line_per_table(clone):
     shown = json.loads(clone.dvc("metrics", "show", "--json"))
     (files,) = (entry["data"] for entry in shown.values())
-    assert set(files["results/tables/tiny/summary.json"]["data"]) == {"image-ce", "image-bkd", "dvs-mixed"}
+    assert set(files["results/tables/tiny/summary.json"]["data"]) == set(ROWS)
 
 
 def test_another_place_gives_the_same_bytes(clone, tmp_path):
@@ -131,7 +132,7 @@ def test_another_place_gives_the_same_bytes(clone, tmp_path):
 
 def test_an_experiment_with_another_blur_ratio_reruns_what_blurs(clone):
     output = clone.dvc("exp", "run", "-S", "table=tiny", "-S", "blur_ratio=0.2", BKDSNN_TRACKING="off")
-    blurring = {f"{stage}@{run}" for stage in ("train_student", "evaluate") for run in ("image-bkd-s0", "dvs-mixed-s0")}
+    blurring = {f"{stage}@{row}-s0" for stage in ("train_student", "evaluate") for row in ROWS if row != "image-ce"}
     assert stages(output) == {"check_params", "build_tables@tiny"} | blurring
     clone.run("git", "checkout", "-q", ".")
     clone.dvc("checkout", "-q")
@@ -155,7 +156,7 @@ def test_queued_experiments_run_side_by_side_into_one_store(clone):
     client = MlflowClient(f"sqlite:///{clone.folder / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("bkdsnn").experiment_id])
     children = [run for run in runs if run.data.params.get("method.blur_ratio") in ("0.0", "0.3", "0.4", "0.5")]
-    assert len(children) == 8  # image-bkd-s0 and dvs-mixed-s0 of each
+    assert len(children) == 16  # the four rows that blur
     assert all({"task", "test_top1"} <= set(run.data.metrics) for run in children)
     assert len({run.data.tags["mlflow.parentRunId"] for run in children}) == 4
 

@@ -43,11 +43,17 @@ def run(data, *, seed: int = 0, recipe: Recipe = RECIPE, spoil: bool = False) ->
     teacher_settings = teacher_module.Settings(widths=[4, 6], blocks=[1, 1], stem_stride=1)
     network = teacher_module.Network(teacher_settings, input_shape=(1, 8, 8), classes=3)
     settings = bkd.Settings(
-        label_smoothing=0.0, feature="last", blur_ratio=0.15, feature_weight=1e-3, rescale_teacher=False
+        label_smoothing=0.0,
+        features={"last": "last"},
+        feature_weight=1e-3,
+        blur_ratio=0.15,
+        rescale_teacher=False,
+        restore=True,
+        blurred="student",
     )
     method = bkd.Method(settings, student={"last": (8, 4, 4)}, teacher={"last": (6, 4, 4)})
     if spoil:
-        torch.nn.init.constant_(method.restore[2].bias, float("inf"))
+        torch.nn.init.constant_(method.restore[0][2].bias, float("inf"))
     batches = Batches(data, batch_size=recipe.batch_size, device=fabric.device)
     teacher = LiveTeacher(network, features=["last"])
     return train(

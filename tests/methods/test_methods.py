@@ -2,66 +2,131 @@
 
 import pytest
 import torch
-import yaml
-from conftest import ROOT
 from torch.nn import functional as F
 
 from bkdsnn import catalogue
 from bkdsnn.contracts import NetOutput
 from bkdsnn.errors import InputError
-from bkdsnn.methods import bkd, ce
+from bkdsnn.methods import bkd, ce, kdsnn
 from bkdsnn.seeding import draw_keys
+from bkdsnn.tools.parts import NAMES, composed_parts
 
-TERMS = {"ce": {"task"}, "logits_kd": {"task", "logits"}, "bkd": {"task", "feature"}}
+TERMS = {"ce": {"task"}, "logits_kd": {"task", "logits"}}
+TERMS |= {name: {"task", "feature"} for name in ("bkd", "kdsnn", "lasnn")}
 TERMS["mixed"] = TERMS["bkd"] | TERMS["logits_kd"]  # a method that is not listed here has at least a task
+LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
+DRAWS = draw_keys("method", seed=0, epoch=0, index=torch.arange(6))
+FEATURES = ("stage1", "stage2", "last")
 
 
-def outputs(seed: int = 0) -> dict[str, NetOutput]:
-    random = torch.Generator().manual_seed(seed)
+def outputs(*, vectors: bool = False) -> dict[str, NetOutput]:
+    """Student (T = 4) and teacher (T = 1) of 6 samples, whose features are maps, or vectors of the teacher."""
+    random = torch.Generator().manual_seed(0)
 
-    def one(steps: int, channels: int) -> NetOutput:
+    def one(steps: int, channels: int, side: tuple[int, ...]) -> NetOutput:
         return NetOutput(
             logits=torch.randn(steps, 6, 3, generator=random),
-            features={"last": torch.rand(steps, 6, channels, 4, 4, generator=random)},
+            features={
+                name: torch.rand(steps, 6, channels + extra, *side, generator=random)
+                for extra, name in enumerate(FEATURES)
+            },
         )
 
-    student = one(4, 5)
-    for tensor in (student.logits, student.features["last"]):
+    student = one(4, 5, (4, 4))
+    for tensor in (student.logits, *student.features.values()):
         tensor.requires_grad_()
-    return {"student": student, "teacher": one(1, 7)}
+    return {"student": student, "teacher": one(1, 7, () if vectors else (4, 4))}
 
 
-def make(name: str, **changes) -> torch.nn.Module:
-    module = catalogue.load("method", name)
-    part = yaml.safe_load((ROOT / f"src/bkdsnn/conf/method/{name}.yaml").read_text())
-    values = {key: 0.15 if key == "blur_ratio" else value for key, value in part["settings"].items()}
-    shapes = {role: output.feature_shapes() for role, output in outputs().items()}
-    return module.Method(module.Settings(**{**values, **changes}), **shapes)
+@pytest.fixture(scope="module")
+def make():
+    """`make("bkd", vectors=..., setting=...)`: a method with the settings of its part."""
+    parts = composed_parts()["methods"]
+
+    def make(name: str, *, vectors: bool = False, **changes) -> torch.nn.Module:
+        module = catalogue.load("method", parts[name]["method"])
+        settings = module.Settings(**{**parts[name]["settings"], **changes})
+        torch.manual_seed(0)
+        return module.Method(settings, **{role: out.feature_shapes() for role, out in outputs(vectors=vectors).items()})
+
+    return make
 
 
-@pytest.mark.parametrize("name", catalogue.names("method"))
-def test_terms_are_scalars_and_every_layer_learns(name):
-    method, given = make(name), outputs()
-    labels = torch.tensor([0, 1, 2, 0, 1, 2])
-    terms = method(**given, labels=labels, draws=draw_keys("method", seed=0, epoch=0, index=torch.arange(6)))
+VARIANTS = [(name, False, {}) for name in NAMES["method"]] + [(name, True, {}) for name in NAMES["method"]]
+VARIANTS += [
+    ("bkd", False, {"restore": False}),
+    ("bkd", False, {"blurred": "teacher"}),
+    ("bkd", False, {"rescale_teacher": True}),
+    ("bkd", True, {"rescale_teacher": True}),
+    ("mixed", False, {"features": {"stage1": "stage2", "last": "last"}}),
+    ("kdsnn", False, {"features": {"stage2": "last"}}),
+]
+
+
+@pytest.mark.parametrize(("name", "vectors", "changes"), VARIANTS, ids=str)
+def test_terms_are_scalars_and_every_layer_learns(make, name, vectors, changes):
+    method, given = make(name, vectors=vectors, **changes), outputs(vectors=vectors)
+    terms = method(**given, labels=LABELS, draws=DRAWS)
     assert set(terms) == TERMS.get(name, set(terms) | {"task"})
     assert all(term.shape == () for term in terms.values())
     sum(terms.values()).backward()
     assert given["student"].logits.grad.abs().sum() > 0
     assert all(parameter.grad.abs().sum() > 0 for parameter in method.parameters())
-    expected = F.cross_entropy(given["student"].logits.detach().mean(0), labels)
+    expected = F.cross_entropy(given["student"].logits.detach().mean(0), LABELS)
     assert torch.allclose(terms["task"].detach(), expected)
+    taught = {name for name, feature in given["student"].features.items() if feature.grad is not None}
+    assert taught == set(getattr(getattr(method, "settings", None), "features", taught))
 
 
-@pytest.mark.parametrize("name", catalogue.names("method"))
-def test_student_and_teacher_cannot_be_swapped_by_position(name):
+def feature_term(method: torch.nn.Module, given: dict) -> torch.Tensor:
+    return method(**given, labels=LABELS, draws=DRAWS)["feature"]
+
+
+@pytest.mark.parametrize("vectors", [False, True], ids=["map", "vector"])
+def test_bkd_without_blur_and_restoration_is_kdsnn(make, vectors):
+    plain = make("kdsnn", vectors=vectors)
+    bkd_method = make("bkd", vectors=vectors, blur_ratio=0.0, restore=False)
+    bkd_method.load_state_dict(plain.state_dict())
+    given = outputs(vectors=vectors)
+    assert torch.equal(feature_term(bkd_method, given), feature_term(plain, given))
+
+
+def test_layer_wise_bkd_is_the_sum_over_layers_with_draws_of_their_own(make):
+    features = {"stage1": "stage1", "last": "last"}
+    together, given = make("bkd", features=features), outputs()
+    masks = []
+    hooks = [block.register_forward_pre_hook(lambda _m, x: masks.append(x[0] == 0)) for block in together.restore]
+    total = feature_term(together, given)
+    for hook in hooks:
+        hook.remove()
+    first, second = (mask.all(dim=(2, 3)) for mask in masks)
+    assert first.any()
+    assert second.any()
+    assert not torch.equal(first, second[:, : first.shape[1]])
+    single = make("bkd", features={"stage1": "stage1"})
+    single.align[0], single.restore[0] = together.align[0], together.restore[0]
+    assert feature_term(single, given) < total
+
+
+def test_the_swapped_direction_teaches_the_student_without_a_convolution_between(make):
+    method, given = make("bkd", blurred="teacher"), outputs()
+    feature_term(method, given).backward()
+    student, weight = given["student"].features["last"], method.settings.feature_weight
+    with torch.no_grad():
+        source = method.align[0](given["teacher"].features["last"].mean(0))
+        mask = bkd.blur_mask(draws=DRAWS, channels=source.shape[1], blur_ratio=method.settings.blur_ratio)
+        difference = student.mean(0) - method.restore[0](source * mask)
+    assert torch.allclose(student.grad, (2 * weight / 6 / 4) * difference.expand_as(student), atol=1e-8)
+
+
+@pytest.mark.parametrize("name", NAMES["method"])
+def test_student_and_teacher_cannot_be_swapped_by_position(make, name):
     with pytest.raises(TypeError):
         make(name)(*outputs().values(), torch.zeros(6), torch.zeros(6))
 
 
-def test_mixed_is_the_sum_of_its_parts():
-    given = {**outputs(), "labels": torch.tensor([0, 1, 2, 0, 1, 2])}
-    given["draws"] = draw_keys("method", seed=0, epoch=0, index=torch.arange(6))
+def test_mixed_is_the_sum_of_its_parts(make):
+    given = {**outputs(), "labels": LABELS, "draws": DRAWS}
     mixed = make("mixed")
     single = make("bkd")
     single.load_state_dict(mixed.parts[0].state_dict())
@@ -79,8 +144,9 @@ def test_blur_drops_whole_channels_at_the_asked_rate():
 
 
 def test_feature_loss_by_hand():
-    restored, teacher = torch.ones(2, 3, 2, 2), torch.zeros(2, 3, 2, 2)
-    assert bkd.feature_loss(restored=3 * restored, teacher_feature=teacher).item() == 9 * 12
+    ones, zeros = torch.ones(2, 3, 2, 2), torch.zeros(2, 3, 2, 2)
+    assert kdsnn.feature_loss(prediction=3 * ones, target=zeros).item() == 9 * 12
+    assert kdsnn.feature_loss(prediction=3 * ones, target=zeros[:, :, 0, 0]).item() == 9 * 3
 
 
 def test_task_loss_means_over_time_before_the_softmax():
@@ -89,12 +155,26 @@ def test_task_loss_means_over_time_before_the_softmax():
     assert loss.item() == pytest.approx(torch.log1p(torch.exp(torch.tensor(-1.0))).item())
 
 
-def test_a_feature_that_is_not_there_is_named_with_those_that_are():
-    with pytest.raises(InputError, match="feature 'first': the student has last"):
-        make("bkd", feature="first")
+def test_a_feature_that_is_not_there_is_named_with_those_that_are(make):
+    with pytest.raises(InputError, match="feature 'first': the student has stage1, stage2, last"):
+        make("bkd", features={"first": "last"})
+    with pytest.raises(InputError, match="feature 'layer4': the teacher has stage1, stage2, last"):
+        make("lasnn", features={"stage1": "stage1", "last": "layer4"})
 
 
-def test_maps_of_other_size_are_refused_with_both_shapes():
+@pytest.mark.parametrize(
+    ("student", "teacher", "message"),
+    [
+        ((5, 4, 4), (7, 2, 2), r"student \(5, 4, 4\), teacher 'last' \(7, 2, 2\) \(C, H, W\): H and W must agree"),
+        ((5,), (7,), r"feature 'last': the student's has shape \(5,\), wanted a map"),
+    ],
+)
+def test_features_that_cannot_be_compared_are_refused_with_their_shapes(make, student, teacher, message):
     settings = make("bkd").settings
-    with pytest.raises(InputError, match=r"student \(5, 4, 4\), teacher \(7, 2, 2\)"):
-        bkd.Method(settings, student={"last": (5, 4, 4)}, teacher={"last": (7, 2, 2)})
+    with pytest.raises(InputError, match=message):
+        bkd.Method(settings, student={"last": student}, teacher={"last": teacher})
+
+
+def test_a_vector_cannot_be_blurred(make):
+    with pytest.raises(InputError, match="blurred: teacher: its feature is a vector"):
+        make("bkd", vectors=True, blurred="teacher")

@@ -1,20 +1,29 @@
 """Every network of the catalogue, and what is special to each."""
 
-import numpy as np
 import pytest
 import torch
-from conftest import NEURON, ROOT
+from conftest import NEURON
+from reference_vectors import load
 from spikingjelly.activation_based.neuron import BaseNode, IFNode, LIFNode, ParametricLIFNode
 
 from bkdsnn import catalogue
+from bkdsnn.contracts import Batch
 from bkdsnn.errors import InputError
+from bkdsnn.evaluation import parameter_count
+from bkdsnn.methods import ce
+from bkdsnn.optimisation import make_optimiser
+from bkdsnn.params import Optimiser
 from bkdsnn.spiking import NeuronSettings, make_neuron
+from bkdsnn.tools.parts import NAMES, build, composed_parts, looks_at
+from bkdsnn.training import Learner
 
 IMAGE, FRAMES = (1, 8, 8), (4, 2, 8, 8)
 SMALL = {
     "sew_resnet": {"time_steps": 4, "widths": [4, 8], "blocks": [1, 2], "stem_stride": 1, "neuron": NEURON},
     "resnet": {"widths": [4, 8], "blocks": [1, 2], "stem_stride": 1},
 }
+SLOW = {"spikingformer-8-512-imagenet", "spikingformer-8-768-imagenet", "sew-resnet-50-imagenet"}
+SLOW |= {"sew-resnet-cifar10-dvs-16"}
 
 
 def make(name: str, input_shape: tuple[int, ...], **changes) -> torch.nn.Module:
@@ -23,32 +32,118 @@ def make(name: str, input_shape: tuple[int, ...], **changes) -> torch.nn.Module:
     return module.Network(module.Settings(**{**SMALL[name], **changes}), input_shape=input_shape, classes=3)
 
 
-def listed(composed) -> list:
-    """Every network part that a table of the catalogue lists, with the shape of its inputs."""
-    found = {}
-    for path in sorted((ROOT / "src/bkdsnn/conf/table").glob("*.yaml")):
-        content = composed(f"table={path.stem}")
-        for row in content["rows"].values():
-            data = content["datasets"][row["dataset"]]["settings"]
-            frames = data.get("frames")
-            side = data["camera"]["sensor"] // frames["down_scale"] if frames else data["size"]
-            shape = (frames["time_steps"], 2, side, side) if frames else (1, side, side)
-            for group in ("student", "teacher"):
-                if row[group]:
-                    found[row[group]] = (content[f"{group}s"][row[group]], shape)
-    return list(found.items())
+@pytest.fixture(scope="module")
+def parts():
+    found = composed_parts()
+    return {**found["students"], **found["teachers"]}
 
 
-def test_every_listed_network_learns_at_its_true_size(composed):
-    names = set()
-    for key, (part, shape) in listed(composed):
-        module = catalogue.load("network", part["network"])
-        torch.manual_seed(0)
-        network = module.Network(module.Settings(**part["settings"]), input_shape=shape, classes=10)
-        network(2 * torch.randn(8, *shape)).logits.square().sum().backward()
-        assert all(parameter.grad is not None for parameter in network.parameters()), key
-        names.add(part["network"])
-    assert names == set(catalogue.names("network")), "a network that no table lists is not tried"
+def at_true_size(parts: dict, key: str) -> torch.nn.Module:
+    shape, classes = looks_at(key)
+    return build(parts[key], input_shape=shape, classes=classes)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(key, marks=pytest.mark.slow if key in SLOW else ())
+        for key in (*NAMES["student"], *NAMES["teacher"])
+    ],
+)
+def test_every_part_takes_a_training_step_at_its_true_size(parts, key):
+    shape, classes = looks_at(key)
+    network = at_true_size(parts, key)
+    learner = Learner(network, ce.Method(ce.Settings(label_smoothing=0.1), student={}, teacher={}))
+    optimiser = make_optimiser(learner, Optimiser(name="sgd", lr=0.1, weight_decay=0.0, momentum=0.9))
+    inputs, labels = (3 * torch.rand(2, *shape)).floor(), torch.tensor([1, classes - 1])
+    batch = Batch(inputs=inputs, labels=labels, index=labels, draws=labels, view=0)
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    loss, again = (learner(batch, None)["task"] for _ in range(2))
+    assert torch.equal(loss, again), "two equal batches, one loss: no state is left behind"
+    loss.backward()
+    assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+    assert [name for name, p in network.named_parameters() if not p.grad.isfinite().all() or not p.grad.any()] == []
+    optimiser.step()
+    # A bias before batch norm has no gradient but rounding's.
+    learnt = [name for name, parameter in network.named_parameters() if parameter.grad.abs().max() > 1e-6]
+    assert len(learnt) > len(before) / 2
+    assert [name for name in learnt if torch.equal(network.get_parameter(name), before[name])] == []
+    network.eval()
+    with torch.no_grad():
+        first, _, again = network(inputs), network(-inputs), network(inputs)
+    assert torch.equal(first.logits, again.logits)
+    assert first.logits.isfinite().all()
+    assert "last" in first.features
+    assert set(parts[key].get("features", [])) <= set(first.features), "what a teacher keeps is there"
+
+
+def test_every_network_is_tried(parts):
+    assert {part["network"] for part in parts.values()} == set(catalogue.names("network"))
+
+
+COUNTS = {
+    "spikingformer_cifar_depth4_dim256_heads16_classes10": ("spikingformer-4-256-cifar", 10),
+    "spikingformer_cifar_depth4_dim256_heads16_classes100": ("spikingformer-4-256-cifar", 100),
+    "spikingformer_cifar_depth2_dim384_heads12_classes10": ("spikingformer-2-384-cifar", 10),
+    "spikingformer_cifar_depth2_dim384_heads12_classes100": ("spikingformer-2-384-cifar", 100),
+    "spikingformer_cifar_depth4_dim384_heads12_classes10": ("spikingformer-4-384-cifar", 10),
+    "spikingformer_cifar_depth4_dim384_heads12_classes100": ("spikingformer-4-384-cifar", 100),
+    "spikingformer_imagenet_depth8_dim384_heads8_classes1000": ("spikingformer-8-384-imagenet", 1000),
+    "spikingformer_imagenet_depth8_dim512_heads8_classes1000": ("spikingformer-8-512-imagenet", 1000),
+    "spikingformer_imagenet_depth8_dim768_heads8_classes1000": ("spikingformer-8-768-imagenet", 1000),
+    "spikingformer_cifar10dvs_depth2_dim256": ("spikingformer-2-256-cifar10-dvs", 10),
+    "sew_resnet_cifar10dvs": ("sew-resnet-cifar10-dvs", 10),
+    "sew_resnet_cifar10dvs_ann_twin": ("sew-resnet-cifar10-dvs-ann", 10),
+    "sew_resnet18": ("sew-resnet-18-imagenet", 1000),
+    "sew_resnet34": ("sew-resnet-34-imagenet", 1000),
+    "sew_resnet50": ("sew-resnet-50-imagenet", 1000),
+}
+
+
+def count(parts, key: str, classes: int) -> int:
+    with torch.device("meta"):
+        return parameter_count(build(parts[key], input_shape=looks_at(key)[0], classes=classes))
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameters_are_as_many_as_the_official_ones_without_the_unused_layernorms(parts, name):
+    content = load("parameter_counts")
+    official = dict(
+        zip(content["names"].tolist(), content["parameters_without_unused_layernorms"].tolist(), strict=True)
+    )
+    assert count(parts, *COUNTS[name]) == official[name]
+    small = {
+        "spikingformer_cifar_depth2_dim64_heads4_classes10",
+        "spikingformer_imagenet_depth2_dim64_heads8_classes10",
+    }
+    assert official.keys() == COUNTS.keys() | small
+
+
+def test_parameters_of_what_has_no_reference(parts):
+    assert count(parts, "resnet-19-cifar", 10) == 12_569_226  # published: about 12.6 M
+    assert count(parts, "resnet-18-imagenet", 1000) == 11_689_512  # torchvision's documentation
+    assert count(parts, "resnet-34-imagenet", 1000) == 21_797_672
+    assert count(parts, "resnet-50-imagenet", 1000) == 25_557_032
+    assert count(parts, "vit-small-cifar", 1000) == 22_050_664  # timm's results table: 22.05 M
+    assert count(parts, "vit-base-imagenet", 1000) == 86_567_656
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50])
+def test_sew_resnet_stage_maps_have_the_official_shapes(parts, depth):
+    official = load("parameter_counts")[f"sew_resnet{depth}.feature_shapes"]
+    network = at_true_size(parts, f"sew-resnet-{depth}-imagenet").eval()
+    with torch.no_grad():
+        shapes = network(torch.zeros(1, 3, 224, 224)).feature_shapes()
+    assert [list(shapes[f"stage{number}"]) for number in (1, 2, 3, 4)] == official[:4, 1:].tolist()
+    assert shapes["last"] == shapes["stage4"]
+
+
+def test_the_dvs_spikingformer_has_the_official_feature_shape(parts):
+    official = load("parameter_counts")["spikingformer_cifar10dvs.feature_shapes"]
+    network = at_true_size(parts, "spikingformer-2-256-cifar10-dvs").eval()
+    with torch.no_grad():
+        shapes = network(torch.zeros(1, 4, 2, 128, 128)).feature_shapes()
+    assert list(shapes["last"]) == official[0, 1:].tolist()
 
 
 @pytest.mark.parametrize("input_shape", [IMAGE, FRAMES], ids=["image", "frames"])
@@ -74,14 +169,14 @@ def test_outputs_gradients_and_no_leak_from_batch_to_batch(name, input_shape):
 
 def test_direct_encoding_runs_the_first_convolution_once():
     network = make("sew_resnet", IMAGE)
-    sizes = []
+    sizes = []  # of the first axis, T
     network.stem[0].register_forward_hook(lambda _module, _inputs, output: sizes.append(len(output)))
     network(torch.randn(5, *IMAGE))
-    assert sizes == [5]
+    assert sizes == [1]
     network = make("sew_resnet", FRAMES)
     network.stem[0].register_forward_hook(lambda _module, _inputs, output: sizes.append(len(output)))
     network(torch.randn(5, *FRAMES))
-    assert sizes == [5, 20]
+    assert sizes == [1, 4]
 
 
 def test_a_sew_block_adds_spikes():
@@ -115,34 +210,6 @@ def test_a_lif_neuron_by_hand():
     neuron = make_neuron(NeuronSettings(**{**NEURON, "kind": "lif"}))
     current = torch.tensor([[1.0], [1.6], [2.0], [0.0]])  # h: 0.5; 0.5 + 0.55 = 1.05; reset: 1.0 fires; 0
     assert neuron(current).flatten().tolist() == [0, 1, 1, 0]
-
-
-def test_neurons_equal_the_official_ones():
-    archive = np.load(ROOT / "tests/reference/neurons.npz", allow_pickle=False)
-    checked = 0
-    for case in (f"c{number:02d}." for number in range(int(archive["num_cases"]))):
-        kind = str(archive[case + "kind"]).lower()
-        settings = NeuronSettings(
-            kind=kind,
-            tau=float(archive[case + "tau"]) or 2.0,
-            v_threshold=float(archive[case + "v_threshold"]),
-            v_reset=float(archive[case + "v_reset"]),
-            decay_input=True,
-            detach_reset=bool(archive[case + "detach_reset"]),
-            surrogate=str(archive[case + "surrogate"]).lower(),
-            surrogate_alpha=float(archive[case + "surrogate_alpha"]),
-        )
-        neuron = make_neuron(settings).double()
-        if kind == "plif":
-            neuron.w.data = torch.tensor(float(archive[case + "f64.w"]), dtype=torch.float64)
-        current = torch.from_numpy(archive[case + "x"]).double().requires_grad_()
-        spikes = neuron(current)
-        assert np.array_equal(spikes.detach().numpy(), archive[case + "spikes"])
-        (spikes * torch.from_numpy(archive[case + "upstream_grad"]).double()).sum().backward()
-        reference = archive[case + "f64.grad_x"]
-        assert np.linalg.norm(current.grad.numpy() - reference) <= 1e-9 * np.linalg.norm(reference)
-        checked += 1
-    assert checked == int(archive["num_cases"]) > 0
 
 
 def test_membranes_are_at_rest_at_every_forward():
