@@ -140,10 +140,10 @@ def test_a_method_without_the_teacher_it_needs_is_refused(composed):
         check(validated(Params, content, where=""))
 
 
-def test_a_teacher_may_see_other_frames_of_the_same_recordings_alone(composed):
+def test_a_teacher_may_see_more_frames_of_the_same_recordings_alone(composed):
     content = composed("table=tiny")
     check(validated(Params, content, where=""))
-    with pytest.raises(InputError, match="they may differ in `frames` alone"):
+    with pytest.raises(InputError, match="they may differ in frames.time_steps alone"):
         check(validated(Params, edited(content, "datasets/digits-dvs-16/settings/record_seed", 1), where=""))
     with pytest.raises(InputError, match="teachers.sew-dvs-16 has time_steps 8, data set 'digits-dvs-16' has 16"):
         check(validated(Params, edited(content, "teachers/sew-dvs-16/settings/time_steps", 8), where=""))

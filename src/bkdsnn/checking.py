@@ -35,7 +35,7 @@ def _check_references(params: Params) -> None:
         if _samples(params.datasets[learnt]) != _samples(params.datasets[run.dataset]):
             raise InputError(
                 f"{FILE}: runs.{key}.teacher: '{run.teacher}' learns '{learnt}', the run '{run.dataset}': "
-                "they may differ in `frames` alone"
+                "they may differ in frames.time_steps alone"
             )
 
 
@@ -136,8 +136,9 @@ def _check_knobs(params: Params) -> None:
 
 
 def _samples(dataset: Dataset) -> tuple:
-    """What says which samples a data set has: everything but how events are cut into frames."""
-    return dataset.source, {key: value for key, value in dataset.settings.items() if key != "frames"}
+    """What says which samples a data set has, and how large: everything but into how many frames events are cut."""
+    frames = {key: value for key, value in dataset.settings.get("frames", {}).items() if key != "time_steps"}
+    return dataset.source, {**dataset.settings, "frames": frames}
 
 
 def _values(key: str, settings: Iterable[dict]) -> set:

@@ -1,5 +1,6 @@
 """Spiking neurons with every parameter said, and the base of all spiking networks."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field
@@ -52,8 +53,8 @@ def conv_bn(width: int, next_width: int, kernel: int, *, stride: int = 1, bias: 
     )
 
 
-def encode(stem: nn.Module, inputs: Tensor, *, time_steps: int) -> Tensor:
-    """A stem's currents `[T, B, C, H, W]` for images `[B, C, H, W]` or event frames `[B, T, C, H, W]`.
+def encode(stem: Callable[[Tensor], Tensor], inputs: Tensor, *, time_steps: int) -> Tensor:
+    """A multi-step stem's currents `[T, B, C, H, W]` for images `[B, C, H, W]` or event frames `[B, T, C, H, W]`.
 
     Images are encoded directly: the stem sees them once, and its current feeds every step. `InputError` where a data
     set has another number of frames.

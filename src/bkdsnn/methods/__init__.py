@@ -1,6 +1,6 @@
 """Methods, one file each: `Settings`, a pure formula, and `Method(settings, *, student, teacher)`.
 
 `student` and `teacher` are the shapes `(C, H, W)` or `(C,)` of the features by name; a method's `forward(*, student,
-teacher, labels, draws)` takes two `NetOutput`s and returns its loss terms by name, scalar and weighted: their sum is minimised.
-A method that says `needs_teacher = True` is refused in a row without teacher.
+teacher, labels, draws)` takes two `NetOutput`s and returns its loss terms by name, scalar and weighted, whose sum is
+minimised. A method that says `needs_teacher = True` is refused in a row without teacher.
 """

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.errors import InputError
@@ -22,7 +23,7 @@ def feature_loss(*, prediction: Tensor, target: Tensor) -> Tensor:
     """
     if target.dim() == 2:
         prediction = prediction.mean(dim=(2, 3))  # [B, C]
-    return (prediction - target).square().sum() / len(target)
+    return F.mse_loss(prediction, target, reduction="sum") / len(target)  # in float32, also under autocast
 
 
 def paired_shapes(

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 from spikingjelly.activation_based import functional
 from spikingjelly.activation_based.model import sew_resnet
-from torch import Tensor, nn
+from torch import Tensor
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.errors import InputError
@@ -41,10 +41,10 @@ class Network(SpikingNetwork):
 
     def forward(self, inputs: Tensor) -> NetOutput:
         model = self.model
-        x = encode(nn.Sequential(model.conv1, model.bn1), inputs, time_steps=self.time_steps)  # [T, B, C, H, W]
+        x = encode(lambda x: model.bn1(model.conv1(x)), inputs, time_steps=self.time_steps)  # [T, B, C, H, W]
         x = model.maxpool(model.sn1(x))
         features = {}
         for number, stage in enumerate((model.layer1, model.layer2, model.layer3, model.layer4), start=1):
             x = features[f"stage{number}"] = stage(x)
         features["last"] = x
-        return NetOutput(logits=model.fc(model.avgpool(x).flatten(2)), features=features)  # [T, B, K]
+        return NetOutput(logits=model.fc(x.mean(dim=(3, 4))), features=features)  # [T, B, K]
