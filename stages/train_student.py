@@ -61,7 +61,9 @@ def _teacher(run: Run, params: Params, engine: Engine) -> Teacher:
     recipe, device = engine.recipe, engine.fabric.device
     if recipe.cache.enabled:
         seen = digest(Path(run.teacher_data))
-        return CachedTeacher(Path(run.teacher_path), data_digest=seen, views=recipe.augmentation.views, device=device)
+        return CachedTeacher(
+            Path(run.teacher_path), data_digest=seen, views=recipe.augmentation.all_views, device=device
+        )
     part = params.teachers[run.teacher]
     data = engine.data if part.dataset == run.dataset else ArrayData(Path(run.teacher_data))
     network = load_trained(Path(run.teacher_path), part, data=data, which="last").to(device)

@@ -7,12 +7,13 @@ import pytest
 import yaml
 from reference_vectors import LARGEST
 
-from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, write_manifest
-from bkdsnn.params import Normalise
+from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, manifest_head, write_manifest
+from bkdsnn.params import Augmentation, Dataset
 from bkdsnn.paths import new_folder
 from bkdsnn.tools.compose import compose
 
 ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
 NEURON = {
     "kind": "if",
     "tau": 2.0,
@@ -23,6 +24,12 @@ NEURON = {
     "surrogate": "atan",
     "surrogate_alpha": 2.0,
 }
+
+
+def augmentation(**changes) -> Augmentation:
+    """An augmentation that does nothing but what is asked for."""
+    nothing = {"resized_crop": None, "flip": 0.0, "shift": 0, "rand_augment": None, "snn_augment": False}
+    return Augmentation(**{"views": 1, "augment_seed": 0, **nothing, "mixup": None, "erase": 0.0, **changes})
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +50,8 @@ def write_data(folder: Path, *, shape: tuple[int, ...], samples: int = 60, class
     labels = np.arange(samples) % classes
     with new_folder(folder) as partial:
         inputs = create_inputs(partial, (samples, *shape))
-        inputs[:] = random.integers(0, 256, inputs.shape)
-        inputs.flush()
+        for row in range(samples):
+            inputs.write(row, random.integers(0, 256, shape).astype(np.uint8))
         third = samples // 6
         order = np.arange(samples)
         splits = {
@@ -52,10 +59,13 @@ def write_data(folder: Path, *, shape: tuple[int, ...], samples: int = 60, class
             "validation": order[4 * third : 5 * third],
             "test": order[5 * third :],
         }
-        prepared = Prepared(classes=[str(c) for c in range(classes)], labels=labels, splits=splits, facts={})
+        prepared = Prepared(
+            classes=[str(c) for c in range(classes)], labels=labels, splits=splits, facts={"split": "made up"}
+        )
         channels = shape[-3]
-        normalise = Normalise(scale=255, mean=(0.5,) * channels, std=(0.25,) * channels)
-        write_manifest(partial, prepared, settings={}, normalise=normalise)
+        normalise = {"scale": 255, "mean": (0.5,) * channels, "std": (0.25,) * channels}
+        dataset = Dataset(source="made_up", settings={}, normalise=normalise)
+        write_manifest(partial, prepared, head=manifest_head(dataset, raw=""))
     return ArrayData(folder)
 
 

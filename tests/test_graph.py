@@ -12,7 +12,7 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # What every stage reads and what changes no output: errors, paths, logging, tracking, the schema, the loader.
 NEUTRAL = {"errors", "paths", "stage", "tracking", "params", "validation", "catalogue", "__init__"}
 # Named by params.yaml, so dvc.yaml names them through it.
-BY_NAME = ("networks/", "methods/", "data/sources/")
+BY_NAME = ("networks/", "methods/", "data/sources/", "events/formats/")
 
 
 def module_file(name: str) -> Path | None:
@@ -53,6 +53,21 @@ def test_a_stage_depends_on_the_code_it_runs(stage):
     if stage not in ("train_teacher", "train_student"):
         missing -= {"training", "optimisation"}  # `assembly` knows the loop as a type alone
     assert missing == set()
+
+
+def test_a_data_set_depends_on_every_event_format():
+    deps = STAGES["prepare_data"]["do"]["deps"]
+    formats = {f"src/bkdsnn/events/formats/{path.name}" for path in (PACKAGE / "events/formats").glob("[a-z]*.py")}
+    assert len(formats) == 5
+    assert formats <= set(deps)
+
+
+def test_a_data_set_depends_on_what_any_source_is_made_of():
+    """Sources are found by name at run time, so that no import of the stage leads to them."""
+    deps = STAGES["prepare_data"]["do"]["deps"]
+    named = {dep.removeprefix("src/bkdsnn/").removesuffix(".py") for dep in deps if dep.startswith("src/")}
+    needed = {name for path in (PACKAGE / "data/sources").glob("*.py") for name in reached(path)}
+    assert needed <= named
 
 
 def test_code_dependencies_exist():

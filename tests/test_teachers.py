@@ -2,17 +2,16 @@
 
 import pytest
 import torch
-from conftest import write_data
+from conftest import augmentation, write_data
 
 from bkdsnn import catalogue
 from bkdsnn.caching import write_cache
 from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
-from bkdsnn.params import Augmentation
 from bkdsnn.paths import digest, new_folder
 from bkdsnn.teachers import CachedTeacher, LiveTeacher, NoTeacher
 
-AUGMENTATION = Augmentation(views=2, augment_seed=0, shift=1)
+AUGMENTATION = augmentation(views=2, shift=1)
 CPU = torch.device("cpu")
 
 

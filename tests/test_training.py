@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import NEURON, write_data
+from conftest import NEURON, augmentation, write_data
 
 from bkdsnn import catalogue
 from bkdsnn.assembly import load_trained, save_trained
@@ -24,7 +24,7 @@ RECIPE = Recipe(
     threads=1,
     optimiser={"name": "adamw", "lr": 0.01, "weight_decay": 0.05, "momentum": 0.9},
     schedule={"warmup_epochs": 1, "min_lr": 0.001},
-    augmentation={"views": 2, "augment_seed": 0, "shift": 1},
+    augmentation=augmentation(views=2, shift=1),
     cache={"enabled": False, "dtype": "float32"},
 )
 

@@ -25,14 +25,14 @@ def write_cache(
     index = batches.data.splits["train"]
     np.save(folder / "index.npy", index)
     arrays: dict[str, np.ndarray] = {}
-    for view in tqdm(range(augmentation.views), desc="views", disable=None):
+    for view in tqdm(range(augmentation.all_views), desc="views", disable=None):
         start = 0
         for batch in batches.ordered("train", view=view, augmentation=augmentation):
             output = teacher(batch)
             for name, tensor in {"logits": output.logits, **output.features}.items():
                 rows = tensor.transpose(0, 1).cpu().numpy()  # [B, T, ...]
                 if name not in arrays:
-                    shape = (augmentation.views, len(index), *rows.shape[1:])
+                    shape = (augmentation.all_views, len(index), *rows.shape[1:])
                     path = folder / f"{name}.npy"
                     arrays[name] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
                 arrays[name][view, start : start + len(rows)] = rows
@@ -45,7 +45,7 @@ def write_cache(
             "data_sha256": digest(batches.data.folder),
             "samples": len(batches.data.labels),
             "teacher_sha256": teacher_digest,
-            "views": augmentation.views,
+            "views": augmentation.all_views,
             "shapes": {name: list(array.shape) for name, array in arrays.items()},
             "dtype": dtype,
             "sha256": {name: sha256(folder / f"{name}.npy") for name in ("index", *arrays)},

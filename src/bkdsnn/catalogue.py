@@ -1,4 +1,4 @@
-"""Finds a network, method or data source by its file's name."""
+"""Finds a network, method, data source or event format by its file's name."""
 
 import importlib
 from pathlib import Path
@@ -6,11 +6,11 @@ from types import ModuleType
 
 from bkdsnn.errors import InputError
 
-KINDS = {"network": "networks", "method": "methods", "source": "data/sources"}
+KINDS = {"network": "networks", "method": "methods", "source": "data/sources", "format": "events/formats"}
 
 
 def names(kind: str) -> list[str]:
-    """The names of all networks, methods or sources: their files, sorted."""
+    """The names of all parts of a kind: their files, sorted."""
     folder = Path(__file__).parent / KINDS[kind]
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 

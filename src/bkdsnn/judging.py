@@ -73,6 +73,7 @@ def judge(
                 "best_epoch": manifest["best_epoch"],
                 "epochs": manifest["epochs"],
                 "firing_rate_per_layer": rates.per_layer,
+                "split": data.manifest["facts"]["split"],
                 "test_samples": len(actual),
                 "time_steps": getattr(network, "time_steps", None),
             },

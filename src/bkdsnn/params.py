@@ -20,6 +20,7 @@ from bkdsnn.errors import InputError
 from bkdsnn.validation import FILE, validated
 
 Key = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 def _unique(values: list) -> list:
@@ -48,12 +49,62 @@ class Normalise(Closed):
         return self
 
 
+class ResizedCrop(Closed):
+    """A random part of the image (`scale` of its area, sides in `ratio`), resized: timm's RandomResizedCrop."""
+
+    scale: tuple[PositiveFloat, PositiveFloat]
+    ratio: tuple[PositiveFloat, PositiveFloat]
+    interpolation: Literal["bilinear", "bicubic", "random"]
+
+
+class Mixup(Closed):
+    """Two samples mixed, pixels and labels, with `probability`: added with a weight from Beta(mixup_alpha), or, with
+    `switch_probability`, one pasted into the other (cutmix_alpha). From `off_epoch` on (null: never off) nothing is."""
+
+    mixup_alpha: PositiveFloat | None
+    cutmix_alpha: PositiveFloat | None
+    switch_probability: Probability
+    probability: Probability
+    off_epoch: NonNegativeInt | None
+
+    @model_validator(mode="after")
+    def _alphas_of_what_happens(self) -> Self:
+        needs = {"mixup_alpha": self.switch_probability < 1, "cutmix_alpha": self.switch_probability > 0}
+        for name, needed in needs.items():
+            if needed != (getattr(self, name) is not None):
+                raise ValueError(
+                    f"switch_probability {self.switch_probability} and {name} {getattr(self, name)} differ"
+                )
+        return self
+
+
 class Augmentation(Closed):
-    """How many views of a sample exist, and what makes one: a random shift by up to `shift` pixels, zeros move in."""
+    """How many views of a sample exist, and what makes one, in this order.
+
+    resized_crop (of image files), flip (left-right, probability), shift (by up to so many pixels, zeros move in),
+    rand_augment (timm's name for it), snn_augment (of event frames), mixup, and erase (a rectangle becomes the mean
+    colour, probability).
+    """
 
     views: PositiveInt
     augment_seed: NonNegativeInt
+    resized_crop: ResizedCrop | None
+    flip: Probability
     shift: NonNegativeInt
+    rand_augment: Annotated[str, Field(pattern=r"^rand(-(m|n|p|mstd|mmax|inc)[0-9.]+)+$")] | None
+    snn_augment: bool
+    mixup: Mixup | None
+    erase: Probability
+
+    @property
+    def all_views(self) -> int:
+        """How many views there are to store: where mixup is switched off, each is there with it and without."""
+        return self.views * (2 if self.mixup and self.mixup.off_epoch is not None else 1)
+
+    def view_of(self, epoch: int) -> int:
+        """The view that an epoch uses: epoch mod `views`, and beyond `views` the same without mixup."""
+        off = self.mixup is not None and self.mixup.off_epoch is not None and epoch >= self.mixup.off_epoch
+        return epoch % self.views + (self.views if off else 0)
 
 
 class Optimiser(Closed):

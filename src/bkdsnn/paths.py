@@ -73,6 +73,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def md5(path: Path) -> str:
+    """The MD5 of a file's bytes, in hex: what the publishers of data sets give."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
 def digest(folder: Path) -> str:
     """What tells a folder with a manifest (a data set, a trained network, a cache) from every other."""
     path = folder / "manifest.json"

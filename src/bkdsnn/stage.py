@@ -1,11 +1,13 @@
 """What every stage script shares: its key from the command line, its log, and how a mistake ends it."""
 
+import errno
 import inspect
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from bkdsnn.errors import InputError
 
@@ -22,3 +24,7 @@ def run_stage(work: Callable[..., None]) -> None:
         if os.environ.get("BKDSNN_DEBUG"):
             traceback.print_exc()
         sys.exit(f"{work.__name__}: {error}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(f"{work.__name__}: {error.filename or Path.cwd()}: the disk is full ({error.strerror})")

@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from conftest import write_data
+from conftest import augmentation
 
 from bkdsnn import catalogue
-from bkdsnn.data.arrays import ArrayData, Split, stratified_split
-from bkdsnn.data.augment import augmented
+from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
+from bkdsnn.data.splits import Split, stratified_split
 from bkdsnn.errors import InputError
-from bkdsnn.params import Augmentation
 
-AUGMENTATION = Augmentation(views=3, augment_seed=0, shift=2)
+AUGMENTATION = augmentation(views=3, shift=2)
 CPU = torch.device("cpu")
 
 
@@ -45,38 +44,6 @@ def test_a_split_that_leaves_no_test_sample_is_refused():
     with pytest.raises(InputError, match="split.samples: 40, but the data set has 30"):
         stratified_split(labels, Split(train=20, validation=5, seed=0, samples=40))
     assert sum(map(len, stratified_split(labels, Split(train=9, validation=6, seed=0, samples=21)).values())) == 21
-
-
-def test_a_view_depends_on_augment_seed_view_and_index_alone(data):
-    inputs, index = data.inputs[:6], np.arange(6)
-    whole = augmented(inputs, index=index, view=1, augmentation=AUGMENTATION)
-    single = augmented(inputs[4:5], index=index[4:5], view=1, augmentation=AUGMENTATION)
-    assert np.array_equal(whole[4:5], single)
-    assert not np.array_equal(whole, augmented(inputs, index=index, view=2, augmentation=AUGMENTATION))
-    other = AUGMENTATION.model_copy(update={"augment_seed": 1})
-    assert not np.array_equal(whole, augmented(inputs, index=index, view=1, augmentation=other))
-
-
-def test_a_shift_moves_pixels_and_fills_with_zeros():
-    inputs = np.arange(1, 2 * 3 * 16 + 1, dtype=np.uint8).reshape(2, 3, 4, 4)
-    shifted = augmented(inputs, index=np.array([0, 1]), view=0, augmentation=AUGMENTATION)
-    for before, after in zip(inputs, shifted, strict=True):
-        found = []
-        for dy in range(-2, 3):
-            for dx in range(-2, 3):
-                moved = np.zeros_like(before)
-                rows, columns = slice(max(dy, 0), 4 + min(dy, 0)), slice(max(dx, 0), 4 + min(dx, 0))
-                old_rows, old_columns = slice(max(-dy, 0), 4 + min(-dy, 0)), slice(max(-dx, 0), 4 + min(-dx, 0))
-                moved[:, rows, columns] = before[:, old_rows, old_columns]
-                found.append(np.array_equal(moved, after))
-        assert sum(found) == 1
-
-
-def test_all_frames_of_a_recording_shift_alike(tmp_path):
-    data = write_data(tmp_path / "frames", shape=(4, 2, 6, 6))
-    same = np.repeat(data.inputs[:3, :1], 4, axis=1)
-    shifted = augmented(same, index=np.arange(3), view=0, augmentation=AUGMENTATION)
-    assert (shifted == shifted[:, :1]).all()
 
 
 def test_an_epoch_holds_every_training_sample_once_in_its_own_order(data):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from bkdsnn.data.event_files import FrameSettings, files_of_classes
+from bkdsnn.data.files import files_of_classes
 from bkdsnn.data.sources import digits_dvs
 from bkdsnn.errors import InputError
-from bkdsnn.events.aedat import read_aedat2
 from bkdsnn.events.frames import events_to_frames
+from bkdsnn.events.recording import read_events
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +30,10 @@ def test_recordings_become_frames_by_the_code_for_real_files(settings, prepared)
     files = sorted(raw.rglob("*.aedat"))
     assert len(files) == 40
     recordings = next((raw / "digits-dvs").iterdir())
-    files, labels = files_of_classes(recordings, digits_dvs.CLASSES, suffix=".aedat")
+    files, labels = files_of_classes(recordings, digits_dvs.CLASSES, suffixes=(".aedat",))
     assert np.array_equal(labels, result.labels)
     for position in (0, 17, 39):
-        events = read_aedat2(files[position])
+        events = read_events(files[position], format="aedat2")
         frames, _ = events_to_frames(events, sensor=(128, 128), **settings.frames.model_dump())
         assert np.array_equal(inputs[position], frames)
         assert frames.sum() == len(events.t)
@@ -72,8 +72,4 @@ def test_a_missing_class_folder_is_named(tmp_path):
     (tmp_path / "zero").mkdir()
     (tmp_path / "zero" / "a.aedat").write_bytes(b"")
     with pytest.raises(InputError, match="one: class folder missing or without .aedat files"):
-        files_of_classes(tmp_path, ["zero", "one"], suffix=".aedat")
-
-
-def test_frame_settings_are_those_of_the_integrator():
-    assert set(FrameSettings.model_fields) == {"time_steps", "split_by", "down_scale"}
+        files_of_classes(tmp_path, ["zero", "one"], suffixes=(".aedat",))

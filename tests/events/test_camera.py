@@ -5,8 +5,9 @@ import pytest
 from pydantic import ValidationError
 
 from bkdsnn.errors import InputError
-from bkdsnn.events.aedat import read_aedat2, write_aedat2
 from bkdsnn.events.camera import Camera, Changes, background_noise, keep_refractory, record, threshold_crossings
+from bkdsnn.events.formats.aedat2 import write
+from bkdsnn.events.recording import read_events
 
 SETTINGS = {
     "sensor": 128,
@@ -120,8 +121,8 @@ def test_real_digit(digit, tmp_path):
     assert events.t[0] >= 0
     assert events.t[-1] <= 400_000
     assert 0.4 < events.p.mean() < 0.6  # the loop is closed: what rises falls again
-    write_aedat2(tmp_path / "digit.aedat", events)
-    for wanted, found in zip(events, read_aedat2(tmp_path / "digit.aedat"), strict=True):
+    write(tmp_path / "digit.aedat", events)
+    for wanted, found in zip(events, read_events(tmp_path / "digit.aedat", format="aedat2"), strict=True):
         np.testing.assert_array_equal(wanted, found)
 
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from bkdsnn import catalogue
 from bkdsnn.contracts import NetOutput
 from bkdsnn.errors import InputError
-from bkdsnn.methods import bkd, ce, kdsnn
+from bkdsnn.methods import bkd, ce, kdsnn, logits_kd
 from bkdsnn.seeding import draw_keys
 from bkdsnn.tools.parts import NAMES, composed_parts
 
@@ -178,3 +178,16 @@ def test_features_that_cannot_be_compared_are_refused_with_their_shapes(make, st
 def test_a_vector_cannot_be_blurred(make):
     with pytest.raises(InputError, match="blurred: teacher: its feature is a vector"):
         make("bkd", vectors=True, blurred="teacher")
+
+
+def test_soft_labels_are_weighted_by_the_task_as_it_is_smoothed():
+    """The official loss gets the smoothed, mixed target: smoothing class labels here is the same."""
+    torch.manual_seed(0)
+    logits = {"student_logits": torch.randn(6, 4), "teacher_logits": torch.randn(6, 4)}
+    labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    smoothed = 0.9 * torch.eye(4)[labels] + 0.1 / 4
+    by_class, by_share = (
+        logits_kd.weighted_soft_label_loss(**logits, labels=target, temperature=2.0, label_smoothing=smoothing)
+        for target, smoothing in ((labels, 0.1), (smoothed, 0.0))
+    )
+    assert torch.allclose(by_class, by_share)

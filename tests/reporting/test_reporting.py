@@ -31,7 +31,13 @@ def runs(params, tmp_path):
         folder = tmp_path / "runs" / key
         folder.mkdir(parents=True)
         common = {"epochs": 2, "parameters": 1234, "macs": 500.0, "synaptic_operations": 2000.0, "energy_uj": 0.0041}
-        common |= {"time_steps": 4, "data_sha256": "ab" * 32, "test_samples": 60, "firing_rate": 0.125}
+        common |= {
+            "time_steps": 4,
+            "data_sha256": "ab" * 32,
+            "test_samples": 60,
+            "split": "stratified",
+            "firing_rate": 0.125,
+        }
         write_json(folder / "metrics.json", {"key": key, "test_top1_validation_choice": 91.5, **common, **facts})
         write_csv(folder / "history.csv", {"epoch": [0, 1], "task": [1.0, 0.5], "validation_top1": [50.0, 90.0]})
         np.save(folder / "feature_maps.npy", np.random.default_rng(0).random((6, 4, 4)))

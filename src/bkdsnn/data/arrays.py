@@ -1,108 +1,126 @@
-"""A prepared data set: uint8 inputs, labels and splits in one folder, with a manifest that is written last."""
+"""A prepared data set: uint8 inputs (or the images' files), labels and splits in one folder, the manifest last."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import NonNegativeInt, PositiveInt
 
 from bkdsnn.contracts import Shape
+from bkdsnn.data.images import ImageFiles, Picture
+from bkdsnn.data.splits import SPLITS, Splits, check_disjoint
 from bkdsnn.errors import InputError
-from bkdsnn.params import Closed, Normalise
-from bkdsnn.paths import read_json, sha256, write_json
-
-SPLITS = ("train", "validation", "test")
-
-
-class Split(Closed):
-    """A fixed stratified split: so many samples for training and validation, the rest for the test."""
-
-    train: PositiveInt
-    validation: PositiveInt
-    seed: NonNegativeInt
-    samples: PositiveInt | None
+from bkdsnn.params import Dataset, Normalise
+from bkdsnn.paths import raw_data, read_json, sha256, write_json
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a source found: class names, one index array per split, facts for the manifest; inputs lie in the folder."""
+    """What a source found: class names, one index array per split, facts for the manifest; inputs lie in the folder.
+
+    facts["split"] says in words how the splits were cut.
+    """
 
     classes: list[str]
     labels: np.ndarray
-    splits: dict[str, np.ndarray]
+    splits: Splits
     facts: dict[str, object]
 
 
-def create_inputs(folder: Path, shape: Shape) -> np.ndarray:
-    """A new memory-mapped uint8 array `[N, ...]` for a source to fill."""
-    return np.lib.format.open_memmap(folder / "inputs.npy", mode="w+", dtype=np.uint8, shape=shape)
+@dataclass(frozen=True)
+class InputFile:
+    """The array `inputs.npy`, uint8 `[N, ...]`, of a data set that is being prepared, written row by row.
+
+    Rows are written at their place in the file, not through mapped memory: it grows no process, several may write at
+    once, and a full disk is an error, not a crash.
+    """
+
+    path: Path
+    offset: int
+    row: Shape
+
+    def write(self, position: int, values: np.ndarray) -> None:
+        """Stores one sample; `ValueError` for another shape or type."""
+        if values.shape != self.row or values.dtype != np.uint8:
+            raise ValueError(f"a row is uint8 {self.row}, got {values.dtype} {values.shape}")
+        handle = os.open(self.path, os.O_WRONLY)
+        try:
+            os.pwrite(handle, np.ascontiguousarray(values).data, self.offset + position * values.size)
+        finally:
+            os.close(handle)
 
 
-def stratified_split(labels: np.ndarray, split: Split) -> dict[str, np.ndarray]:
-    """Disjoint, sorted index arrays by split name, with equal class shares; `InputError` where it cannot be."""
-    try:
-        return _stratified_split(labels, split)
-    except ValueError as error:  # scikit-learn's: fewer samples than classes somewhere
-        raise InputError(f"split: {' '.join(str(error).split())}") from error
+def create_inputs(folder: Path, shape: Shape) -> InputFile:
+    """A new `inputs.npy` of zeros, for which the disk has room."""
+    path = folder / "inputs.npy"
+    offset = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).offset
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                raise OSError(error.errno, f"{path.stat().st_size:,} bytes are needed", str(folder)) from error
+    return InputFile(path, offset, tuple(shape[1:]))
 
 
-def _stratified_split(labels: np.ndarray, split: Split) -> dict[str, np.ndarray]:
-    from sklearn.model_selection import train_test_split
-
-    chosen = np.arange(len(labels))
-    wanted = split.train + split.validation
-    if split.samples is not None and split.samples > len(labels):
-        raise InputError(f"split.samples: {split.samples}, but the data set has {len(labels)}")
-    if split.samples is not None and split.samples < len(labels):
-        chosen, _ = train_test_split(chosen, train_size=split.samples, stratify=labels, random_state=split.seed)
-    if wanted >= len(chosen):
-        raise InputError(f"split: train + validation is {wanted}, which leaves no test sample of {len(chosen)}")
-    rest, test = train_test_split(chosen, train_size=wanted, stratify=labels[chosen], random_state=split.seed)
-    train, validation = train_test_split(rest, train_size=split.train, stratify=labels[rest], random_state=split.seed)
-    return {name: np.sort(part) for name, part in zip(SPLITS, (train, validation, test), strict=True)}
+def manifest_head(dataset: Dataset, *, raw: str) -> dict:
+    """What a prepared folder must agree with to be used again: source, settings, and a fingerprint of the raw files."""
+    return {"source": dataset.source, "settings": dataset.settings, "raw": raw} | {
+        "normalise": dataset.normalise.model_dump(mode="json")
+    }
 
 
-def write_manifest(folder: Path, prepared: Prepared, *, settings: dict, normalise: Normalise) -> None:
+def write_manifest(folder: Path, prepared: Prepared, *, head: dict) -> None:
     """Stores labels and splits beside the inputs and, last of all, the manifest."""
+    check_disjoint(prepared.splits)
     arrays = {"labels": prepared.labels.astype(np.int64), **prepared.splits}
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
-    inputs = np.load(folder / "inputs.npy", mmap_mode="r")
+    stored = "inputs" if (folder / "inputs.npy").is_file() else "files"
+    inputs = np.load(folder / f"{stored}.npy", mmap_mode="r")
     write_json(
         folder / "manifest.json",
         {
+            **head,
             "classes": prepared.classes,
             "counts": {
                 name: np.bincount(prepared.labels[part], minlength=len(prepared.classes)).tolist()
                 for name, part in prepared.splits.items()
             },
             "facts": prepared.facts,
-            "inputs": {"shape": list(inputs.shape), "dtype": str(inputs.dtype)},
-            "normalise": normalise.model_dump(mode="json"),
-            "settings": settings,
-            "sha256": {name: sha256(folder / f"{name}.npy") for name in ("inputs", *arrays)},
+            "inputs": {"shape": list(inputs.shape), "dtype": str(inputs.dtype), "stored": stored},
+            "sha256": {name: sha256(folder / f"{name}.npy") for name in (stored, *arrays)},
         },
     )
 
 
 class ArrayData:
-    """A prepared data set, memory-mapped; raises `InputError` where the folder is not whole."""
+    """A prepared data set, memory-mapped or read from image files; raises `InputError` where the folder is not whole.
+
+    `inputs[index]` are the samples as uint8 `[B, ...]`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = read_json(folder / "manifest.json")
         self.classes: list[str] = self.manifest["classes"]
         self.normalise = Normalise(**self.manifest["normalise"])
-        self.inputs = self._open("inputs")
         self.labels = np.array(self._open("labels"))
         self.splits = {name: np.array(self._open(name)) for name in SPLITS}
-        if list(self.inputs.shape) != self.manifest["inputs"]["shape"]:
-            raise InputError(f"{folder}: inputs.npy has shape {self.inputs.shape}, the manifest says otherwise")
+        stored = self.manifest["inputs"]["stored"]
+        array = self._open(stored)
+        if list(array.shape) != self.manifest["inputs"]["shape"]:
+            raise InputError(f"{folder}: {stored}.npy has shape {array.shape}, the manifest says otherwise")
+        self.inputs: np.ndarray | ImageFiles = array if stored == "inputs" else self._images(array)
 
     @property
     def input_shape(self) -> Shape:
         """`(C, H, W)` of an image or `(T, C, H, W)` of a recording."""
         return tuple(self.inputs.shape[1:])
+
+    def _images(self, files: np.ndarray) -> ImageFiles:
+        settings = self.manifest["settings"]
+        return ImageFiles(files, root=raw_data() / settings["root"], picture=Picture(**settings["picture"]))
 
     def _open(self, name: str) -> np.ndarray:
         try:

@@ -1,18 +1,30 @@
-"""Augmented views: a view's pixels are a pure function of (augment_seed, view, sample index)."""
+"""What changes one sample's pixels; everything is drawn from the sample's own key, so that a view can be made again."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
 
-from bkdsnn.params import Augmentation
-from bkdsnn.seeding import draw_keys, uniform
+from bkdsnn.data.images import as_array
+from bkdsnn.errors import InputError
+from bkdsnn.params import ResizedCrop
+from bkdsnn.seeding import uniform
 
 
-def augmented(inputs: np.ndarray, *, index: np.ndarray, view: int, augmentation: Augmentation) -> np.ndarray:
-    """View number `view` of uint8 inputs `[B, ..., H, W]`, whose positions in the data set are `index` `[B]`."""
-    reach = augmentation.shift
-    if reach == 0:
-        return inputs
-    keys = draw_keys("shift", seed=augmentation.augment_seed, epoch=view, index=torch.from_numpy(index))
+def flipped(inputs: np.ndarray, *, keys: Tensor, probability: float) -> np.ndarray:
+    """Samples `[B, ..., H, W]`, some of them with left and right exchanged."""
+    turned = (uniform(keys=keys, count=1)[:, 0] < probability).numpy()
+    inputs = inputs.copy()
+    inputs[turned] = inputs[turned][..., ::-1]
+    return inputs
+
+
+def shifted(inputs: np.ndarray, *, keys: Tensor, reach: int) -> np.ndarray:
+    """Samples `[B, ..., H, W]`, each moved by up to `reach` pixels up or down and left or right; zeros move in."""
     offsets = (uniform(keys=keys, count=2).numpy() * (2 * reach + 1)).astype(np.int64)  # [B, 2]
     height, width = inputs.shape[-2:]
     flat = inputs.reshape(len(inputs), -1, height, width)  # [B, M, H, W]
@@ -22,3 +34,62 @@ def augmented(inputs: np.ndarray, *, index: np.ndarray, view: int, augmentation:
     samples = np.arange(len(inputs))[:, None, None, None]
     maps = np.arange(flat.shape[1])[None, :, None, None]
     return padded[samples, maps, rows[:, None, :, None], columns[:, None, None, :]].reshape(inputs.shape)
+
+
+class RandAugment:
+    """timm's RandAugment of RGB images, as timm's training transform sets it up for one image size and mean colour."""
+
+    def __init__(self, name: str, *, size: int, mean: tuple[float, ...]) -> None:
+        from timm.data.auto_augment import rand_augment_transform
+
+        colour = tuple(min(255, round(255 * value)) for value in mean)
+        try:
+            self._operators = rand_augment_transform(name, {"translate_const": int(size * 0.45), "img_mean": colour})
+        except (AssertionError, ValueError) as error:
+            raise InputError(f"augmentation.rand_augment: timm does not know '{name}'") from error
+
+    def __call__(self, inputs: np.ndarray, *, keys: Tensor) -> np.ndarray:
+        """Images uint8 `[B, 3, H, W]`."""
+        images = [Image.fromarray(image) for image in inputs.transpose(0, 2, 3, 1)]
+        return np.stack([as_array(self._operators(image)) for image in each(images, keys)])
+
+
+def resized_crops(
+    open_image: Callable[[int], Image.Image], index: np.ndarray, *, keys: Tensor, size: int, crop: ResizedCrop
+):
+    """Random parts of images, uint8 `[B, 3, size, size]`."""
+    from timm.data.transforms import RandomResizedCropAndInterpolation
+
+    cut = RandomResizedCropAndInterpolation(size, crop.scale, crop.ratio, crop.interpolation)
+    return np.stack([as_array(cut(open_image(int(position)))) for position in each(index, keys)])
+
+
+def kept_after_erasing(*, keys: Tensor, probability: float, height: int, width: int) -> Tensor:
+    """What timm's random erasing leaves: uint8 `[B, 1, H, W]`, 0 in a rectangle of some samples."""
+    from timm.data.random_erasing import RandomErasing
+
+    erase = RandomErasing(probability, mode="const", device="cpu")
+    masks = torch.ones((len(keys), 1, height, width), dtype=torch.uint8)
+    for mask in each(masks, keys):
+        erase(mask)
+    return masks
+
+
+def each(samples, keys: Tensor) -> Iterator:
+    """The samples, one after the other, while Python's and NumPy's global randomness (timm's) is that of its key."""
+    with _own_randomness():
+        for sample, key in zip(samples, keys.tolist(), strict=True):
+            random.seed(key)
+            np.random.seed(key & 0xFFFFFFFF)  # noqa: NPY002 (what timm draws from)
+            yield sample
+
+
+@contextmanager
+def _own_randomness() -> Iterator[None]:
+    """Leaves the global generators as they were."""
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002

@@ -1,14 +1,18 @@
 """Batches of a prepared data set: shuffled and augmented for training, in order and plain for everything else."""
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from bkdsnn.contracts import Batch
 from bkdsnn.data.arrays import ArrayData
-from bkdsnn.data.augment import augmented
+from bkdsnn.data.processes import cores
+from bkdsnn.data.views import View, Views
+from bkdsnn.errors import InputError
 from bkdsnn.params import Augmentation
 from bkdsnn.seeding import derive_seed, draw_keys
 
@@ -16,7 +20,7 @@ _PLAIN = 8  # without gradients so many times the training batch takes no more m
 
 
 class Batches:
-    """Cuts one data set into `Batch`es on one device."""
+    """Cuts one data set into `Batch`es on one device; `BKDSNN_WORKERS` processes make the augmented ones."""
 
     def __init__(self, data: ArrayData, *, batch_size: int, device: torch.device) -> None:
         self.data = data
@@ -25,34 +29,29 @@ class Batches:
         channels = (-1, 1, 1)
         self._mean = torch.tensor(data.normalise.mean, device=device).view(channels)
         self._std = torch.tensor(data.normalise.std, device=device).view(channels)
+        self._makers: dict[Augmentation | None, _Maker] = {}
 
     def shuffled(self, *, epoch: int, seed: int, augmentation: Augmentation) -> Iterator[Batch]:
-        """The training split in the order that (seed, epoch) gives, as view `epoch mod views`."""
+        """The training split in the order that (seed, epoch) gives, as the view that the epoch uses."""
         index = self.data.splits["train"]
         order = np.random.Generator(np.random.Philox(derive_seed("order", seed, epoch))).permutation(len(index))
-        yield from self._cut(
-            index[order], view=epoch % augmentation.views, augmentation=augmentation, seed=seed, epoch=epoch
+        yield from self._views(
+            index[order], view=augmentation.view_of(epoch), augmentation=augmentation, seed=seed, epoch=epoch
         )
 
     def ordered(self, split: str, *, view: int, augmentation: Augmentation) -> Iterator[Batch]:
         """A split in its own order, as one view."""
-        yield from self._cut(self.data.splits[split], view=view, augmentation=augmentation)
+        yield from self._views(self.data.splits[split], view=view, augmentation=augmentation)
 
     def plain(self, split: str) -> Iterator[Batch]:
         """A split in its own order, not augmented."""
-        yield from self._cut(self.data.splits[split], view=0, augmentation=None, size=_PLAIN * self.batch_size)
+        yield from self._views(self.data.splits[split], view=0, augmentation=None, size=_PLAIN * self.batch_size)
 
     def again(self, batch: Batch, *, augmentation: Augmentation) -> Tensor:
         """The inputs that this data set has for a batch's samples and view: another cut of the same recordings."""
-        return self._inputs(batch.index.numpy(), view=batch.view, augmentation=augmentation)
+        return self._inputs(self._maker(augmentation).views.make(batch.index.numpy(), view=batch.view))
 
-    def _inputs(self, index: np.ndarray, *, view: int, augmentation: Augmentation | None) -> Tensor:
-        chosen = self.data.inputs[index]
-        if augmentation is not None:
-            chosen = augmented(chosen, index=index, view=view, augmentation=augmentation)
-        return (torch.from_numpy(chosen).to(self.device).float() / self.data.normalise.scale - self._mean) / self._std
-
-    def _cut(
+    def _views(
         self,
         index: np.ndarray,
         *,
@@ -63,13 +62,71 @@ class Batches:
         size: int | None = None,
     ) -> Iterator[Batch]:
         size = size or self.batch_size
-        for start in range(0, len(index), size):
-            chosen = index[start : start + size]
-            positions = torch.from_numpy(chosen)
-            yield Batch(
-                inputs=self._inputs(chosen, view=view, augmentation=augmentation),
-                labels=torch.from_numpy(self.data.labels[chosen]).to(self.device),
-                index=positions,
-                draws=draw_keys("method", seed=seed, epoch=epoch, index=positions).to(self.device),
-                view=view,
+        jobs = [(index[start : start + size], view) for start in range(0, len(index), size)]
+        for (chosen, _), made in zip(jobs, self._maker(augmentation).work_through(jobs), strict=True):
+            yield self._batch(chosen, made, view=view, seed=seed, epoch=epoch)
+
+    def _maker(self, augmentation: Augmentation | None) -> "_Maker":
+        if augmentation not in self._makers:
+            self._makers[augmentation] = _Maker(Views(self.data, augmentation))
+        return self._makers[augmentation]
+
+    def _batch(self, index: np.ndarray, made: View, *, view: int, seed: int = 0, epoch: int = 0) -> Batch:
+        positions = torch.from_numpy(index)
+        return Batch(
+            inputs=self._inputs(made),
+            labels=made.labels.to(self.device),
+            index=positions,
+            draws=draw_keys("method", seed=seed, epoch=epoch, index=positions).to(self.device),
+            view=view,
+        )
+
+    def _inputs(self, made: View) -> Tensor:
+        inputs = made.pixels.to(self.device).float()
+        rest = (1,) * (inputs.dim() - 1)
+        if made.partner is not None:
+            weight = made.weight.to(self.device).view(-1, *rest)
+            inputs = weight * inputs + (1 - weight) * made.partner.to(self.device).float()
+        inputs = (inputs / self.data.normalise.scale - self._mean) / self._std
+        if made.kept is not None:
+            kept = made.kept.to(self.device)
+            inputs = inputs * kept.view(len(kept), *rest[:-2], *kept.shape[-2:])
+        return inputs
+
+
+class _Maker(Dataset):
+    """Makes views, in worker processes where that pays; the pixels do not depend on how many there are."""
+
+    def __init__(self, views: Views) -> None:
+        self.views = views
+        self._jobs: list[tuple[np.ndarray, int]] = []
+        self._loader: DataLoader | None = None
+        self._workers = _workers(0 if views.is_cheap else min(cores(), 8))
+
+    def work_through(self, jobs: list[tuple[np.ndarray, int]]) -> Iterator[View]:
+        """The view of each (samples, view number), in order."""
+        if self._workers == 0:
+            yield from map(self.__getitem__, jobs)
+            return
+        self._jobs[:] = jobs
+        if self._loader is None:  # the workers live as long as the run
+            self._loader = DataLoader(
+                self,
+                batch_size=None,
+                sampler=self._jobs,
+                num_workers=self._workers,
+                multiprocessing_context="fork",  # what the data set has mapped stays mapped
+                persistent_workers=True,
             )
+        yield from self._loader
+
+    def __getitem__(self, job: tuple[np.ndarray, int]) -> View:
+        index, view = job
+        return self.views.make(index, view=view)
+
+
+def _workers(default: int) -> int:
+    text = os.environ.get("BKDSNN_WORKERS", str(default))
+    if not text.isdecimal():
+        raise InputError(f"BKDSNN_WORKERS: '{text}' is no number of processes")
+    return int(text)

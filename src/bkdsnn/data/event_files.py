@@ -1,70 +1,204 @@
-"""Recordings in class folders become frames: the one path that simulated and real event data sets share."""
+"""Recordings become frames, several files at a time: the one path that simulated and real event data sets share."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+import hashlib
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field, PositiveInt
-from tqdm import tqdm
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from bkdsnn import catalogue
+from bkdsnn.data.arrays import InputFile, Prepared, create_inputs
+from bkdsnn.data.files import as_facts, fingerprint
+from bkdsnn.data.processes import in_processes
+from bkdsnn.data.splits import HeldOut, Splits, without
 from bkdsnn.errors import InputError
-from bkdsnn.events.aedat import read_aedat2
 from bkdsnn.events.frames import events_to_frames
+from bkdsnn.events.recording import Events, read_bytes, read_events
 from bkdsnn.params import Closed
 
 
 class FrameSettings(Closed):
-    """T slices of equal event count or equal time; `down_scale` x `down_scale` pixels are summed into one."""
+    """T slices of equal event count, of equal time or of `duration_us` each; `size` (h, w) is what the sensor's pixels
+    are summed into, null keeps them."""
 
     time_steps: PositiveInt = Field(le=64)
-    split_by: Literal["number", "time"]
-    down_scale: PositiveInt
+    split_by: Literal["number", "time", "duration"]
+    duration_us: PositiveInt | None
+    size: tuple[PositiveInt, PositiveInt] | None
+
+    @model_validator(mode="after")
+    def _duration_where_it_is_used(self) -> Self:
+        if (self.split_by == "duration") != (self.duration_us is not None):
+            raise ValueError("duration_us goes with split_by: duration, and with no other")
+        return self
 
 
-def files_of_classes(folder: Path, classes: list[str], *, suffix: str) -> tuple[list[Path], np.ndarray]:
-    """All recordings by class and name, and their labels; `InputError` for a class folder that is missing or empty."""
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = sorted((folder / name).glob(f"*{suffix}"))
-        if not found:
-            raise InputError(f"{folder / name}: class folder missing or without {suffix} files")
-        files += found
-        labels += [label] * len(found)
-    return files, np.array(labels)
+class Recordings(Closed):
+    """What every data set of recordings sets: where it lies below BKDSNN_DATA, its frames, and how many files may be
+    damaged (they are left out, and the manifest names them) before preparing stops."""
+
+    root: str
+    frames: FrameSettings
+    skip_corrupt: NonNegativeInt
+    split: HeldOut
 
 
-def write_frames(inputs: np.ndarray, files: list[Path], *, sensor: tuple[int, int], settings: FrameSettings) -> int:
-    """Fills `inputs` `[N, T, 2, H, W]` with the frames of AEDAT 2.0 files; returns how many counts stopped at 255."""
-    jobs = ((path, sensor, settings) for path in files)
-    saturated = 0
-    for position, (frames, cut) in enumerate(in_processes(_frames_of, jobs, total=len(files), what="frames")):
-        inputs[position] = frames
-        saturated += cut
-    return saturated
+class Recorded(NamedTuple):
+    """One sample: its file, its class, and for a file of several samples the time (us) it begins and ends."""
+
+    path: Path
+    label: int
+    window: tuple[int, int] | None = None
 
 
-def in_processes(work: Callable, jobs: Iterable[tuple], *, total: int, what: str) -> Iterator:
-    """The results of `work(*job)` in order, from one process per core, with a progress bar on a terminal."""
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
-        yield from tqdm(
-            pool.map(_call, ((work, job) for job in jobs), chunksize=16), total=total, desc=what, disable=None
-        )
+def write_frames(
+    folder: Path,
+    samples: list[Recorded],
+    *,
+    format: str,
+    sensor: tuple[int, int],
+    frames: FrameSettings,
+    skip_corrupt: int,
+    root: Path,
+) -> tuple[np.ndarray, dict]:
+    """Writes the inputs `[N, T, 2, h, w]`; gives the rows left out as damaged, and facts for the manifest.
+
+    `InputError` where more files than `skip_corrupt` are damaged, with the first of them.
+    """
+    size = frames.size or sensor
+    inputs = create_inputs(folder, (len(samples), frames.time_steps, 2, *size))
+    rows = enumerate(samples)
+    jobs = (
+        _Job(path, format, sensor, frames, inputs, [(row, sample.window) for row, sample in group])
+        for path, group in itertools.groupby(rows, key=lambda pair: pair[1].path)
+    )
+    skipped, reasons, lost, digest = [], [], 0, hashlib.sha256()
+    files = len({sample.path for sample in samples})
+    for result in in_processes(_write_file, ((job,) for job in jobs), total=files, what="frames"):
+        lost += result.lost
+        digest.update(result.sha256.encode())
+        if result.reason:
+            skipped += result.rows
+            reasons.append(result.reason)
+            if len(reasons) > skip_corrupt:
+                raise InputError(f"{result.reason} (skip_corrupt: {skip_corrupt})")
+    return np.array(skipped, dtype=np.int64), {
+        "format": format,
+        "recordings": len(samples),
+        "recordings_sha256": digest.hexdigest(),
+        "events_in_no_frame": lost,  # at a count of 255, or after the last frame
+        "skipped": as_facts(reasons, root=root),
+    }
 
 
-def _call(work_and_job: tuple[Callable, tuple]) -> object:
-    work, job = work_and_job
-    return work(*job)
+@dataclass(frozen=True)
+class Found:
+    """What a source of recordings found below its root: samples and splits (indices of samples)."""
+
+    origin: str
+    classes: list[str]
+    samples: list[Recorded]
+    splits: Splits
+    format: str
+    sensor: tuple[int, int]
 
 
-def _frames_of(path: Path, sensor: tuple[int, int], settings: FrameSettings) -> tuple[np.ndarray, int]:
-    events = read_aedat2(path)
+Find = Callable[[Any, Path], Found]
+
+
+def raw_fingerprint(find: Find, settings: Recordings, *, raw: Path) -> str:
+    """What tells the recordings from others without reading them."""
+    root = raw / settings.root
+    return fingerprint(dict.fromkeys(sample.path for sample in find(settings, root).samples), root=root)
+
+
+def prepare(find: Find, settings: Recordings, *, raw: Path, folder: Path) -> Prepared:
+    """Writes the frames `[N, T, 2, h, w]` of what `find(settings, root)` gives, in its order."""
+    root = raw / settings.root
+    found = find(settings, root)
+    skipped, facts = write_frames(
+        folder,
+        found.samples,
+        format=found.format,
+        sensor=found.sensor,
+        frames=settings.frames,
+        skip_corrupt=settings.skip_corrupt,
+        root=root,
+    )
+    splits = without(found.splits, skipped)
+    first = int(min(part[0] for part in splits.values()))
+    write_preview(folder, found.samples[first], row=first, format=found.format)
+    return Prepared(
+        classes=found.classes,
+        labels=np.array([sample.label for sample in found.samples]),
+        splits=splits,
+        facts={"origin": found.origin, "split": settings.split.in_words(), **facts},
+    )
+
+
+def write_preview(folder: Path, sample: Recorded, *, row: int, format: str) -> None:
+    """One sample's events and frames, for the figure."""
+    events = _within(read_events(sample.path, format=format), sample.window)
+    np.save(folder / "preview_events.npy", np.stack([field.astype(np.int64) for field in events]))
+    np.save(folder / "preview_frames.npy", np.load(folder / "inputs.npy", mmap_mode="r")[row])
+
+
+class _Job(NamedTuple):
+    path: Path
+    format: str
+    sensor: tuple[int, int]
+    frames: FrameSettings
+    inputs: InputFile
+    rows: list[tuple[int, tuple[int, int] | None]]
+
+
+class _Result(NamedTuple):
+    rows: list[int]
+    lost: int
+    sha256: str
+    reason: str | None
+
+
+def _write_file(job: _Job) -> _Result:
+    """Writes a file's samples into their rows; a damaged file leaves zeros, and says why."""
+    rows = [row for row, _ in job.rows]
     try:
-        return events_to_frames(events, sensor=sensor, **settings.model_dump())
+        content = read_bytes(job.path)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        return _Result(rows, 0, "", str(error))
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        events = catalogue.load("format", job.format).decode(content, where=job.path)
+        made = [_frames(_within(events, window), job) for _, window in job.rows]
+    except InputError as error:
+        return _Result(rows, 0, sha256, str(error))
+    for row, (frames, _) in zip(rows, made, strict=True):
+        job.inputs.write(row, frames)
+    return _Result(rows, sum(lost for _, lost in made), sha256, None)
+
+
+def _frames(events: Events, job: _Job) -> tuple[np.ndarray, int]:
+    settings = job.frames
+    try:
+        return events_to_frames(
+            events,
+            time_steps=settings.time_steps,
+            split_by=settings.split_by,
+            duration_us=settings.duration_us,
+            sensor=job.sensor,
+            size=settings.size or job.sensor,
+        )
+    except InputError as error:
+        raise InputError(f"{job.path}: {error}") from error
+
+
+def _within(events: Events, window: tuple[int, int] | None) -> Events:
+    """The events from a window's start up to its end."""
+    if window is None:
+        return events
+    start, stop = np.searchsorted(events.t, window)
+    return Events(*(field[start:stop] for field in events))

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bkdsnn.errors import InputError
-from bkdsnn.events.aedat import Events
+from bkdsnn.events.recording import Events
 
 
 class Camera(BaseModel):

@@ -3,63 +3,85 @@
 import numpy as np
 
 from bkdsnn.errors import InputError
-from bkdsnn.events.aedat import Events
-
-_HIGHEST = 255
+from bkdsnn.events.kernels import count_events
+from bkdsnn.events.recording import Events
 
 
 def events_to_frames(
-    events: Events, *, time_steps: int, split_by: str, sensor: tuple[int, int], down_scale: int
+    events: Events,
+    *,
+    time_steps: int,
+    split_by: str,
+    duration_us: int | None,
+    sensor: tuple[int, int],
+    size: tuple[int, int],
 ) -> tuple[np.ndarray, int]:
-    """Counts per pixel and polarity, uint8 `[T, 2, H // s, W // s]` (OFF first), and how many cells stopped at 255.
+    """Counts per pixel and polarity, uint8 `[T, 2, *size]` (OFF first), and how many events are in none.
 
-    `sensor` is (H, W) in pixels; each s x s block is summed. Frames hold equal numbers of events (`split_by="number"`,
-    N // T each, the last one the rest) or equal times ("time", span // T us each, the last one the rest): equal to
-    spikingjelly.datasets.utils.integrate_events_by_fixed_frames_number, and zero for an empty time slot, where that
-    function fails. Raises InputError for arguments out of range, events outside the sensor and, split by time, for
-    unsorted events or a span shorter than T us.
+    `sensor` is (H, W) in pixels; pixel (y, x) is counted in cell (y * h // H, x * w // W), so that every event counts
+    once, also where h does not divide H. Frames hold equal numbers of events (`split_by="number"`, N // T each, the
+    last one the rest), equal times ("time", span // T us each, the last one the rest), or `duration_us` each from the
+    first event on ("duration": what comes after T of them is in no frame). The first two equal
+    spikingjelly.datasets.utils.integrate_events_by_fixed_frames_number, where no count passes 255, at which counts
+    stop; an empty time slot, where that function fails, is an empty frame. Raises InputError for arguments out of
+    range, no events, events outside the sensor and a span shorter than T us.
     """
-    height, width = sensor
     if time_steps < 1:
         raise InputError(f"time_steps must be at least 1, not {time_steps}")
-    if down_scale < 1 or height % down_scale or width % down_scale:
-        raise InputError(f"down_scale must divide the sensor's {height} x {width} pixels, {down_scale} does not")
-    outside = (events.x < 0) | (events.x >= width) | (events.y < 0) | (events.y >= height)
-    if outside.any():
-        index = int(np.argmax(outside))
-        raise InputError(
-            f"event {index} at x = {events.x[index]}, y = {events.y[index]} lies outside the sensor of"
-            f" {height} rows x {width} columns"
-        )
+    if any(not 1 <= wanted <= there for wanted, there in zip(size, sensor, strict=True)):
+        raise InputError(f"size must lie between 1 x 1 and the sensor's {sensor[0]} x {sensor[1]}, not {size}")
     if split_by not in _SPLITS:
         raise InputError(f"split_by must be one of {', '.join(_SPLITS)}, not {split_by!r}")
-    frame = _SPLITS[split_by](events.t, time_steps)
-    shape = (time_steps, 2, height // down_scale, width // down_scale)
-    row, column = events.y.astype(np.int64) // down_scale, events.x.astype(np.int64) // down_scale
-    cell = ((frame * 2 + (events.p != 0)) * shape[2] + row) * shape[3] + column
-    counts = np.bincount(cell, minlength=int(np.prod(shape))).reshape(shape)  # [T, 2, H // s, W // s]
-    return np.minimum(counts, _HIGHEST).astype(np.uint8), int(np.count_nonzero(counts > _HIGHEST))
+    if not len(events.t):
+        raise InputError("no events")
+    _check_inside(events, sensor)
+    bounds = _SPLITS[split_by](events.t, time_steps, duration_us)
+    frames = np.zeros((time_steps, 2, *size), dtype=np.uint8)
+    lost = count_events(
+        events.x,
+        events.y,
+        events.p,
+        row=(np.arange(sensor[0]) * size[0] // sensor[0] * size[1]).astype(np.uint32),
+        column=(np.arange(sensor[1]) * size[1] // sensor[1]).astype(np.uint32),
+        bounds=bounds,
+        frames=frames.reshape(time_steps, -1),
+    )
+    return frames, int(lost) + len(events.t) - int(bounds[-1])
 
 
-def _by_number(t: np.ndarray, time_steps: int) -> np.ndarray:
-    """The frame `[N]` of each event; with fewer events than frames all fall into the last one, as in SpikingJelly."""
-    size = len(t) // time_steps
-    if size == 0:
-        return np.full(len(t), time_steps - 1, dtype=np.int64)
-    return np.minimum(np.arange(len(t)) // size, time_steps - 1)
+def _check_inside(events: Events, sensor: tuple[int, int]) -> None:
+    height, width = sensor
+    if min(events.x.min(), events.y.min()) < 0 or events.x.max() >= width or events.y.max() >= height:
+        outside = (events.x < 0) | (events.x >= width) | (events.y < 0) | (events.y >= height)
+        first = int(np.argmax(outside))
+        raise InputError(
+            f"event {first} at x = {events.x[first]}, y = {events.y[first]} lies outside the sensor of {height} rows "
+            f"x {width} columns ({np.count_nonzero(outside)} of {len(outside)} events do)"
+        )
 
 
-def _by_time(t: np.ndarray, time_steps: int) -> np.ndarray:
-    """The frame `[N]` of each event from its time in us."""
-    if len(t) == 0:
-        raise InputError("no events: they cannot be split by time")
-    since = t.astype(np.int64) - int(t[0])
-    if np.any(np.diff(since) < 0):
-        raise InputError(f"event {int(np.argmax(np.diff(since) < 0)) + 1} goes back in time: sort the events first")
-    slot = int(since[-1]) // time_steps
-    if slot == 0:
-        raise InputError(f"the events span {since[-1]} us: too short to be split by time into {time_steps} frames")
-    return np.minimum(since // slot, time_steps - 1)
+def _by_number(t: np.ndarray, time_steps: int, _duration_us: int | None) -> np.ndarray:
+    """The first event of each frame, and the end `[T + 1]`; of fewer events than frames the last takes all."""
+    return np.append(np.arange(time_steps) * (len(t) // time_steps), len(t))
 
 
-_SPLITS = {"number": _by_number, "time": _by_time}
+def _by_time(t: np.ndarray, time_steps: int, _duration_us: int | None) -> np.ndarray:
+    span = int(t[-1]) - int(t[0])
+    if span < time_steps:
+        raise InputError(f"the events span {span} us: too short to be split by time into {time_steps} frames")
+    return np.append(_starts(t, time_steps, span // time_steps)[:-1], len(t))
+
+
+def _by_duration(t: np.ndarray, time_steps: int, duration_us: int | None) -> np.ndarray:
+    if duration_us is None or duration_us < 1:
+        raise InputError(f"split_by duration needs a duration_us of at least 1, not {duration_us}")
+    return _starts(t, time_steps, duration_us)
+
+
+def _starts(t: np.ndarray, time_steps: int, slot: int) -> np.ndarray:
+    """Where each time slot begins, and the last one ends `[T + 1]`."""
+    edges = int(t[0]) + slot * np.arange(time_steps + 1)
+    return np.searchsorted(t, edges)
+
+
+_SPLITS = {"number": _by_number, "time": _by_time, "duration": _by_duration}

@@ -17,17 +17,20 @@ class Settings(ce.Settings):
 
 
 def weighted_soft_label_loss(
-    *, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float
+    *, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float, label_smoothing: float
 ) -> Tensor:
     """temperature^2 * mean over samples of w * CE(teacher's soft labels, student): a scalar.
 
-    Logits `[B, K]`, labels `[B]` or `[B, K]`. The weight w = 1 - exp(-CE(y, student) / (CE(y, teacher) + 1e-7)),
-    which has no gradient, is small where the student already knows the sample better than the teacher.
+    Logits `[B, K]`, labels `[B]` or `[B, K]`, smoothed as the task's. The weight w = 1 - exp(-CE(y, student) /
+    (CE(y, teacher) + 1e-7)), which has no gradient, is small where the student already knows the sample better than the
+    teacher.
     """
     soft_labels = F.softmax(teacher_logits / temperature, dim=1)
     per_sample = F.cross_entropy(student_logits / temperature, soft_labels, reduction="none")  # [B]
-    student_task = F.cross_entropy(student_logits.detach(), labels, reduction="none")
-    teacher_task = F.cross_entropy(teacher_logits, labels, reduction="none")
+    student_task, teacher_task = (
+        F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+        for logits in (student_logits.detach(), teacher_logits)
+    )
     ratio = (student_task / (teacher_task + 1e-7)).clamp(min=0)  # a rounded CE can be just under 0
     weight = 1 - torch.exp(-ratio)
     return temperature**2 * (weight * per_sample).mean()
@@ -49,5 +52,6 @@ class Method(nn.Module):
             teacher_logits=teacher.logits.mean(0),
             labels=labels,
             temperature=self.settings.temperature,
+            label_smoothing=self.settings.label_smoothing,
         )
         return {"task": task, "logits": self.settings.logits_weight * loss}

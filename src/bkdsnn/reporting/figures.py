@@ -95,10 +95,11 @@ def feature_maps(params: Params, collected: Collected) -> Figure:
 
 
 def images(name: str, data: ArrayData) -> Figure:
-    """The first training image of every class."""
+    """The first training image of every class, at most ten classes."""
     train = data.splits["train"]
-    figure, axes = plt.subplots(1, len(data.classes), figsize=(len(data.classes), 1.4))
-    for label, axis in enumerate(axes):
+    classes = min(len(data.classes), 10)
+    figure, axes = plt.subplots(1, classes, figsize=(classes, 1.4), squeeze=False)
+    for label, axis in enumerate(axes[0]):
         image = data.inputs[train[data.labels[train] == label][0]]
         axis.imshow(np.moveaxis(image, 0, -1).squeeze(), cmap="gray", vmin=0, vmax=255)
         axis.set_title(data.classes[label], fontsize=8)
@@ -108,17 +109,17 @@ def images(name: str, data: ArrayData) -> Figure:
 
 
 def recording(name: str, data: ArrayData) -> Figure:
-    """One recording: what was shown, its first events in space and time, and its frames."""
+    """One recording: what was shown where that is known, its first events in space and time, and its frames."""
     events = np.load(data.folder / "preview_events.npy")  # [4, N]: t, x, y, p
     frames = np.load(data.folder / "preview_frames.npy")  # [T, 2, H, W]
-    picture = np.load(data.folder / "preview_image.npy")
     steps = len(frames)
     figure = plt.figure(figsize=(4.6 + 1.7 * steps, 3.4))
     grid = figure.add_gridspec(2, 4 + steps, width_ratios=[1, 1, 1, 0.4] + [1] * steps)
-    shown = figure.add_subplot(grid[:, 0])
-    shown.imshow(picture, cmap="gray")
-    shown.set_title("shown", fontsize=9)
-    shown.axis("off")
+    if (data.folder / "preview_image.npy").is_file():
+        shown = figure.add_subplot(grid[:, 0])
+        shown.imshow(np.load(data.folder / "preview_image.npy"), cmap="gray")
+        shown.set_title("shown", fontsize=9)
+        shown.axis("off")
     space = figure.add_subplot(grid[:, 1:3], projection="3d")
     t, x, y, p = events[:, :4000]
     for polarity, colour, label in ((1, ON, "ON"), (0, OFF, "OFF")):

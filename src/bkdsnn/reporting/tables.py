@@ -118,7 +118,9 @@ def _notes(params: Params, collected: Collected) -> list[str]:
     data = {}
     for key, row in params.rows.items():
         run = collected.of_row(key)[0]
-        data[row.dataset] = f"{row.dataset} {run['data_sha256'][:12]}, {run['test_samples']} test samples"
+        data[row.dataset] = (
+            f"{row.dataset} {run['data_sha256'][:12]}, {run['test_samples']} test samples, split {run['split']}"
+        )
     seeds = ", ".join(map(str, params.seeds))
     return [
         f"Mean ± standard deviation over {len(params.seeds)} seeds ({seeds}); the gain is paired by seed, ± is the "

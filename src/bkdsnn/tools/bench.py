@@ -75,7 +75,7 @@ def _steps(key: str, params: Params):
     device = torch.device("cpu")
     batches = Batches(data, batch_size=recipe.batch_size, device=device)
     cached = CachedTeacher(
-        Path(run.teacher_path), data_digest=digest(data.folder), views=recipe.augmentation.views, device=device
+        Path(run.teacher_path), data_digest=digest(data.folder), views=recipe.augmentation.all_views, device=device
     )
     weights = load_trained(Path("models/teachers") / run.teacher, params.teachers[run.teacher], data=data, which="last")
     live = LiveTeacher(weights, features=params.teachers[run.teacher].features)

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from bkdsnn.data.arrays import Prepared, Split, create_inputs, stratified_split
+from bkdsnn.data.arrays import Prepared, create_inputs
+from bkdsnn.data.splits import Split, stratified_split
 from bkdsnn.params import Closed
 
 
@@ -15,6 +16,14 @@ class Settings(Closed):
 
     size: int = Field(ge=8, le=128)
     split: Split
+
+
+ORIGIN = "sklearn.datasets.load_digits"
+
+
+def raw_fingerprint(settings: Settings, *, raw: Path) -> str:
+    """The images come with scikit-learn."""
+    return ORIGIN
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:
@@ -28,14 +37,14 @@ def load() -> tuple[np.ndarray, np.ndarray]:
 def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
     """Writes the images `[N, 1, size, size]`, brightness 0 to 255; `raw` is not needed."""
     images, labels = load()
-    inputs = create_inputs(folder, (len(images), 1, settings.size, settings.size))
+    sides = (settings.size, settings.size)
+    inputs = create_inputs(folder, (len(images), 1, *sides))
     for position, image in enumerate(images):
         bright = np.minimum(image.astype(np.uint16) * 16, 255).astype(np.uint8)
-        inputs[position, 0] = Image.fromarray(bright).resize((settings.size,) * 2, Image.Resampling.BILINEAR)
-    inputs.flush()
+        inputs.write(position, np.asarray(Image.fromarray(bright).resize(sides, Image.Resampling.BILINEAR))[None])
     return Prepared(
         classes=[str(digit) for digit in range(10)],
         labels=labels,
         splits=stratified_split(labels, settings.split),
-        facts={"origin": "sklearn.datasets.load_digits"},
+        facts={"origin": ORIGIN, "split": settings.split.in_words()},
     )

@@ -2,19 +2,21 @@
 
 import hashlib
 from pathlib import Path
-from typing import Self
 
 import numpy as np
-from pydantic import NonNegativeInt, model_validator
+from pydantic import NonNegativeInt
 
 from bkdsnn import seeding
-from bkdsnn.data.arrays import Prepared, Split, create_inputs, stratified_split
-from bkdsnn.data.event_files import FrameSettings, files_of_classes, in_processes, write_frames
+from bkdsnn.data.arrays import Prepared
+from bkdsnn.data.event_files import FrameSettings, Recorded, write_frames, write_preview
+from bkdsnn.data.files import files_of_classes
+from bkdsnn.data.processes import in_processes
 from bkdsnn.data.sources import digits
+from bkdsnn.data.splits import Split, stratified_split
 from bkdsnn.errors import InputError
-from bkdsnn.events import aedat, camera
-from bkdsnn.events.aedat import read_aedat2, write_aedat2
+from bkdsnn.events import camera
 from bkdsnn.events.camera import Camera, record
+from bkdsnn.events.formats import aedat2
 from bkdsnn.params import Closed
 from bkdsnn.seeding import derive_seed
 
@@ -29,22 +31,21 @@ class Settings(Closed):
     frames: FrameSettings
     split: Split
 
-    @model_validator(mode="after")
-    def _blocks_fill_the_sensor(self) -> Self:
-        if self.camera.sensor % self.frames.down_scale:
-            raise ValueError(f"frames.down_scale {self.frames.down_scale} does not divide {self.camera.sensor} pixels")
-        return self
+
+def raw_fingerprint(settings: Settings, *, raw: Path) -> str:
+    """The recordings are made from the digits by this code."""
+    return _fingerprint(settings)
 
 
 def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
-    """Records what is not yet recorded under `raw`, then writes frames uint8 `[N, T, 2, H, W]`."""
+    """Records what is not yet recorded under `raw`, then writes frames uint8 `[N, T, 2, h, w]`."""
     images, labels = digits.load()
     splits = stratified_split(labels, settings.split)
     chosen = np.sort(np.concatenate(list(splits.values())))
     recordings = raw / "digits-dvs" / _fingerprint(settings)
     _record_missing(recordings, images, labels, chosen, settings)
 
-    files, found_labels = files_of_classes(recordings, CLASSES, suffix=".aedat")
+    files, found_labels = files_of_classes(recordings, CLASSES, suffixes=(aedat2.SUFFIX,))
     source_image = np.array([_digit_of(path) for path in files])
     wanted = np.isin(source_image, chosen)
     files = [path for path, keep in zip(files, wanted, strict=True) if keep]
@@ -54,21 +55,26 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
             f"{recordings}: not one recording per digit in its class folder; delete the folder to record anew"
         )
 
-    side = settings.camera.sensor // settings.frames.down_scale
-    inputs = create_inputs(folder, (len(files), settings.frames.time_steps, 2, side, side))
-    saturated = write_frames(inputs, files, sensor=(settings.camera.sensor,) * 2, settings=settings.frames)
-    inputs.flush()
-    _write_preview(folder, files[0], image=images[source_image[0]], frames=inputs[0])
+    samples = [Recorded(path, int(label)) for path, label in zip(files, found_labels, strict=True)]
+    _, facts = write_frames(
+        folder,
+        samples,
+        format="aedat2",
+        sensor=(settings.camera.sensor,) * 2,
+        frames=settings.frames,
+        skip_corrupt=0,
+        root=recordings,
+    )
+    np.save(folder / "preview_image.npy", images[source_image[0]])
+    write_preview(folder, samples[0], row=0, format="aedat2")
     return Prepared(
         classes=CLASSES,
         labels=found_labels,
         splits={name: np.flatnonzero(np.isin(source_image, part)) for name, part in splits.items()},
         facts={
-            "origin": "sklearn.datasets.load_digits before a simulated event camera",
-            "recordings": len(files),
-            "recordings_sha256": _digest(files),
-            "counts_cut_at_255": saturated,
-            "split_by": "source image: no image is in two splits",
+            "origin": f"{digits.ORIGIN} before a simulated event camera",
+            "split": f"{settings.split.in_words()}, by source image: no image is in two splits",
+            **facts,
         },
     )
 
@@ -93,27 +99,13 @@ def _digit_of(path: Path) -> int:
     return int(number)
 
 
-def _write_preview(folder: Path, recording: Path, *, image: np.ndarray, frames: np.ndarray) -> None:
-    """One sample from picture to frames, for the figure."""
-    np.save(folder / "preview_image.npy", image)
-    np.save(folder / "preview_events.npy", np.stack([field.astype(np.int64) for field in read_aedat2(recording)]))
-    np.save(folder / "preview_frames.npy", frames)
-
-
 def _record(path: Path, image: np.ndarray, camera: Camera, seed: int) -> None:
-    write_aedat2(path, record(image, camera=camera, seed=seed))
+    aedat2.write(path, record(image, camera=camera, seed=seed))
 
 
 def _fingerprint(settings: Settings) -> str:
     """Recordings of other cameras, or made by other code, lie elsewhere, so that none is taken for another."""
     digest = hashlib.sha256(f"{settings.camera.model_dump_json()} {settings.record_seed}".encode())
-    for module in (aedat, camera, digits, seeding):
+    for module in (aedat2, camera, digits, seeding):
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()[:12]
-
-
-def _digest(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

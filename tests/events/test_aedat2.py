@@ -5,12 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SHARED
 
 from bkdsnn.errors import InputError
-from bkdsnn.events.aedat import Events, read_aedat2, write_aedat2
+from bkdsnn.events.formats.aedat2 import write
+from bkdsnn.events.recording import Events, read_events
 
 HEADER = b"#!AER-DAT2.0\r\n# made by a test\r\n"
-SAMPLE = Path(__file__).parents[2] / ".." / "shared" / "data" / "events" / "sample_aedat_header.aedat"
+SAMPLE = SHARED / "data/events/sample_aedat_header.aedat"
+
+
+def read(path: Path) -> Events:
+    return read_events(path, format="aedat2")
 
 
 def some_events(count: int, seed: int = 0) -> Events:
@@ -36,11 +42,11 @@ def test_spikingjelly_reads_the_same_events(tmp_path, count):
     (tmp_path / "extracted" / "cat").mkdir(parents=True)
     (tmp_path / "raw").mkdir()
     path = tmp_path / "extracted" / "cat" / "one.aedat"
-    write_aedat2(path, wanted)
+    write(path, wanted)
     CIFAR10DVS.create_raw_from_extracted(tmp_path / "extracted", tmp_path / "raw")
     theirs = np.load(tmp_path / "raw" / "cat" / "one.npz")
-    assert_same(read_aedat2(path), wanted)
-    assert_same(read_aedat2(path), [theirs[name] for name in "txyp"])
+    assert_same(read(path), wanted)
+    assert_same(read(path), [theirs[name] for name in "txyp"])
 
 
 @pytest.mark.parametrize(
@@ -54,35 +60,35 @@ def test_header_ends_where_spikingjelly_ends_it(tmp_path, header, stamp):
 
     path = tmp_path / "a.aedat"
     path.write_bytes(header + binary(0x0A23, stamp, 0x2323, stamp + 5, 0x7F0A, stamp + 5))
-    assert_same(read_aedat2(path), _load_origin_data(path).values())
+    assert_same(read(path), _load_origin_data(path).values())
 
 
 def test_known_event(tmp_path):
     path = tmp_path / "a.aedat"
     path.write_bytes(HEADER + binary(10 << 8 | 20 << 1 | 1, 77))
-    assert [int(field[0]) for field in read_aedat2(path)] == [77, 117, 107, 0]
+    assert [int(field[0]) for field in read(path)] == [77, 117, 107, 0]
 
 
 def test_latin1_header_is_skipped(tmp_path):
     """SpikingJelly takes the undecodable line for events; the address layout says that it cannot be."""
     path = tmp_path / "a.aedat"
     path.write_bytes(HEADER + b"# User name: Andr\xe9\r\n# end\r\n" + binary(0, 5))
-    assert_same(read_aedat2(path), ([5], [127], [127], [1]))
+    assert_same(read(path), ([5], [127], [127], [1]))
 
 
 def test_wrap_around_is_unwrapped_and_survives_a_round_trip(tmp_path):
     path = tmp_path / "a.aedat"
     path.write_bytes(HEADER + binary(0, 2**32 - 3, 0, 4, 0, 9))
-    found = read_aedat2(path)
+    found = read(path)
     assert found.t.dtype == np.int64
     assert found.t.tolist() == [2**32 - 3, 2**32 + 4, 2**32 + 9]
-    write_aedat2(tmp_path / "b.aedat", found)
-    assert_same(read_aedat2(tmp_path / "b.aedat"), found)
+    write(tmp_path / "b.aedat", found)
+    assert_same(read(tmp_path / "b.aedat"), found)
 
 
 def test_written_bytes_are_reproducible_and_nothing_else_is_left(tmp_path):
     for name in ("a.aedat", "b.aedat"):
-        write_aedat2(tmp_path / name, some_events(100))
+        write(tmp_path / name, some_events(100))
     assert (tmp_path / "a.aedat").read_bytes() == (tmp_path / "b.aedat").read_bytes()
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -105,7 +111,7 @@ def test_bad_file_is_told_in_one_line(tmp_path, content, told):
     path = tmp_path / "bad.aedat"
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
-        read_aedat2(path)
+        read(path)
     assert told in str(caught.value)
     assert "bad.aedat" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -113,13 +119,13 @@ def test_bad_file_is_told_in_one_line(tmp_path, content, told):
 
 def test_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"none\.aedat: cannot be read"):
-        read_aedat2(tmp_path / "none.aedat")
+        read(tmp_path / "none.aedat")
 
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the shared sample recordings are not here")
 def test_real_header_without_events():
     with pytest.raises(InputError, match=r"sample_aedat_header\.aedat: no events.*599 bytes"):
-        read_aedat2(SAMPLE)
+        read(SAMPLE)
 
 
 @pytest.mark.parametrize(
@@ -139,5 +145,5 @@ def test_real_header_without_events():
 def test_what_the_format_cannot_hold_is_refused(tmp_path, change):
     events = Events(*np.zeros((4, 2), dtype=np.int64))._replace(**change)
     with pytest.raises(InputError, match=r"^[^\n]*a\.aedat: [^\n]*$"):
-        write_aedat2(tmp_path / "a.aedat", events)
+        write(tmp_path / "a.aedat", events)
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,68 @@
+"""Archives as published: found, checked, and unpacked without leaving the folder they are unpacked into."""
+
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from bkdsnn.errors import InputError
+from bkdsnn.paths import md5
+
+_PLACES = ("", "extracted", "extract")  # the second is ours, the third SpikingJelly's
+_DOWNLOADS = ("", "download")
+
+
+def unpacked(root: Path, folder: str, *, archive: str, expected_md5: str | None) -> Path:
+    """The folder `folder` of a data set below `root`: as it is there, or unpacked from its archive.
+
+    `InputError` where neither is there, the archive is another (by its MD5), damaged, or would write elsewhere.
+    """
+    for place in _PLACES:
+        if (root / place / folder).is_dir():
+            return root / place / folder
+    found = [root / place / archive for place in _DOWNLOADS if (root / place / archive).is_file()]
+    if not found:
+        raise InputError(f"{root}: has neither the folder {folder} nor {archive}; see the README on where to get it")
+    if expected_md5 is not None and (actual := md5(found[0])) != expected_md5:
+        raise InputError(f"{found[0]}: has the MD5 {actual}, the published archive has {expected_md5}")
+    target = root / "extracted" / folder
+    partial = root / "extracted" / f".{folder}.partial-{os.getpid()}"
+    try:
+        partial.mkdir(parents=True)
+        extract(found[0], partial)
+        if not (partial / folder).is_dir():
+            raise InputError(f"{found[0]}: holds no folder {folder}")
+        os.sync()  # all bytes first, then the name that makes them count
+        os.replace(partial / folder, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def extract(archive: Path, target: Path) -> None:
+    """Unpacks a zip or tar archive into a folder; `InputError` for a damaged one and for paths that lead out of it."""
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as file:
+                for member in file.infolist():
+                    _check_inside(archive, member)
+                file.extractall(target)
+        else:
+            with tarfile.open(archive) as file:
+                file.extractall(target, filter="data")
+    except tarfile.FilterError as error:
+        raise InputError(
+            f"{archive}: member '{error.tarinfo.name}' leads out of the folder or is no plain file"
+        ) from error
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError) as error:
+        raise InputError(f"{archive}: no readable archive ({' '.join(str(error).split())})") from error
+
+
+def _check_inside(archive: Path, member: zipfile.ZipInfo) -> None:
+    """zipfile drops `..` from a path without a word; such an archive is refused instead."""
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    link = stat.S_ISLNK(member.external_attr >> 16)
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or link:
+        raise InputError(f"{archive}: member '{member.filename}' leads out of the folder or is no plain file")

@@ -1,0 +1,55 @@
+"""CIFAR10-DVS (Li et al. 2017, doi:10.3389/fnins.2017.00309): ten zips of AEDAT 2.0 files, 128 x 128 pixels."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from pydantic import PositiveInt
+
+from bkdsnn.data import event_files
+from bkdsnn.data.archives import unpacked
+from bkdsnn.data.event_files import Found, Recorded, Recordings
+from bkdsnn.data.files import files_of_classes
+from bkdsnn.data.splits import Protocol, by_protocol
+from bkdsnn.errors import InputError
+
+SENSOR = (128, 128)
+
+
+class Settings(Recordings):
+    """classes: names, in the order of their labels, and the MD5 of each one's zip file (null: not checked);
+    per_class: how many recordings each has."""
+
+    classes: dict[str, str | None]
+    per_class: PositiveInt
+    split: Protocol
+
+
+def find(settings: Settings, root: Path) -> Found:
+    """Its recordings, class by class."""
+    files, labels = _recordings(settings, root)
+    return Found(
+        origin="CIFAR10-DVS",
+        classes=list(settings.classes),
+        samples=[Recorded(path, int(label)) for path, label in zip(files, labels, strict=True)],
+        splits=by_protocol(files, labels, settings.split),
+        format="aedat2",
+        sensor=SENSOR,
+    )
+
+
+def _recordings(settings: Settings, root: Path) -> tuple[list[Path], np.ndarray]:
+    """All recordings, class by class in string order, and their labels."""
+    files, labels = [], []
+    for label, (name, md5) in enumerate(settings.classes.items()):
+        found = unpacked(root, name, archive=f"{name}.zip", expected_md5=md5)
+        own, _ = files_of_classes(found.parent, [name], suffixes=(".aedat",))
+        if len(own) != settings.per_class:
+            raise InputError(f"{found}: has {len(own)} recordings, wanted {settings.per_class}")
+        files += own
+        labels += [label] * len(own)
+    return files, np.array(labels)
+
+
+raw_fingerprint = partial(event_files.raw_fingerprint, find)
+prepare = partial(event_files.prepare, find)

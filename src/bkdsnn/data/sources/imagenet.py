@@ -1,0 +1,45 @@
+"""ImageNet-1k in its usual folders, `train/<wnid>/*.JPEG` and `val/<wnid>/*.JPEG`: indexed, decoded in training."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from bkdsnn.data.arrays import Prepared
+from bkdsnn.data.files import as_facts, fingerprint
+from bkdsnn.data.images import check_header
+from bkdsnn.data.sources import image_folder
+from bkdsnn.data.sources.image_folder import Found, Settings
+from bkdsnn.data.splits import without
+from bkdsnn.errors import InputError
+
+__all__ = ["Settings", "prepare", "raw_fingerprint"]
+
+raw_fingerprint = image_folder.raw_fingerprint
+
+
+def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
+    """Writes the index `files.npy`, `[N]` paths below the root, after a look at every image's header."""
+    found = Found(settings, raw=raw)
+    damaged: dict[int, str] = {}
+    for row, path in enumerate(tqdm(found.files, desc="headers", disable=None)):
+        try:
+            check_header(path)
+        except InputError as error:
+            damaged[row] = str(error)
+            if len(damaged) > settings.skip_corrupt:
+                raise InputError(f"{error} (skip_corrupt: {settings.skip_corrupt})") from error
+    names = [os.fsencode(path.relative_to(found.root)) for path in found.files]
+    np.save(folder / "files.npy", np.array(names))
+    return Prepared(
+        classes=found.classes,
+        labels=found.labels,
+        splits=without(found.splits, np.array(list(damaged), dtype=np.int64)),
+        facts={
+            "origin": "ImageNet-1k folders, decoded on the fly",
+            "files_sha256": fingerprint(found.files, root=found.root),  # of names and sizes
+            "skipped": as_facts(damaged.values(), root=found.root),
+            **found.facts,
+        },
+    )

@@ -1,0 +1,44 @@
+"""Your own recordings in class folders, `<class>/*`, in any format of `events/formats`."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from pydantic import PositiveInt
+
+from bkdsnn import catalogue
+from bkdsnn.data import event_files
+from bkdsnn.data.event_files import Found, Recorded, Recordings
+from bkdsnn.data.files import class_folders, files_of_classes
+from bkdsnn.data.splits import Protocol, by_protocol
+
+
+class Settings(Recordings):
+    """The file format, the sensor's (H, W) in pixels, and the split."""
+
+    format: str
+    sensor: tuple[PositiveInt, PositiveInt]
+    split: Protocol
+
+
+def find(settings: Settings, root: Path) -> Found:
+    """Its recordings, class by class."""
+    classes, files, labels = _recordings(settings, root)
+    return Found(
+        origin="recordings in class folders",
+        classes=classes,
+        samples=[Recorded(path, int(label)) for path, label in zip(files, labels, strict=True)],
+        splits=by_protocol(files, labels, settings.split),
+        format=settings.format,
+        sensor=settings.sensor,
+    )
+
+
+def _recordings(settings: Settings, root: Path) -> tuple[list[str], list[Path], np.ndarray]:
+    classes = class_folders(root)
+    suffix = catalogue.load("format", settings.format).SUFFIX
+    return classes, *files_of_classes(root, classes, suffixes=(suffix,))
+
+
+raw_fingerprint = partial(event_files.raw_fingerprint, find)
+prepare = partial(event_files.prepare, find)

@@ -1,0 +1,1 @@
+"""File formats of event cameras, one file each: `SUFFIX` and `decode(content, *, where) -> Events`."""

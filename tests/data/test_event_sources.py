@@ -1,0 +1,221 @@
+"""Event data sets on small data laid out as published, and every mistake in it told in one line."""
+
+import errno
+import json
+import os
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from sources import FRAMES, HELD, RANDOM, prepare, told
+
+from bkdsnn import catalogue
+from bkdsnn.events.formats import aedat2
+from bkdsnn.events.recording import Events, read_events
+from bkdsnn.params import Dataset
+
+
+def events(count: int = 60, *, sensor: int = 128) -> Events:
+    t = np.cumsum(RANDOM.integers(1, 900, count))
+    return Events(t, *RANDOM.integers(0, sensor, (2, count)), RANDOM.integers(0, 2, count))
+
+
+def write_cifar10_dvs(root: Path, *, zipped: bool = False) -> None:
+    for name in ("cat", "dog"):
+        folder = root / name
+        folder.mkdir(parents=True)
+        for number in range(20):
+            aedat2.write(folder / f"cifar10_{name}_{number}.aedat", events())
+        if zipped:
+            with zipfile.ZipFile(root / f"{name}.zip", "w") as file:
+                for path in sorted(folder.iterdir()):
+                    file.write(path, f"{name}/{path.name}")
+                    path.unlink()
+            folder.rmdir()
+
+
+DVS = {"root": "dvs", "classes": {"cat": None, "dog": None}, "per_class": 20, "frames": FRAMES, "skip_corrupt": 0}
+DVS["split"] = {"protocol": "first_900", **HELD}
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["folders", "zips"])
+def test_cifar10_dvs(tmp_path, zipped):
+    write_cifar10_dvs(tmp_path / "dvs", zipped=zipped)
+    data = prepare("cifar10_dvs", DVS, tmp_path, tmp_path / "data")
+    assert data.inputs.shape == (40, 4, 2, 16, 16)
+    assert (data.inputs.sum(axis=(1, 2, 3, 4)) == 60).all()
+    assert data.manifest["counts"] == {"train": [16, 16], "validation": [2, 2], "test": [2, 2]}
+    assert data.manifest["facts"]["split"] == "first_900, 4 training samples held out (seed 0)"
+    assert data.manifest["facts"]["events_in_no_frame"] == 0
+    assert np.load(tmp_path / "data/preview_events.npy").shape == (4, 60)
+    # Rows are in string order of the file names: 0, 1, 10, 11, ..., 9.
+    name = sorted(f"cifar10_cat_{number}" for number in range(20))[2]
+    found = read_events(next((tmp_path / "dvs").rglob(f"{name}.aedat")), format="aedat2")
+    assert data.inputs[2][:, 1].sum() == found.p.sum()
+
+
+def test_the_number_of_processes_changes_no_byte(tmp_path, monkeypatch):
+    write_cifar10_dvs(tmp_path / "dvs")
+    made = []
+    for count in (1, 3):
+        monkeypatch.setattr("bkdsnn.data.processes.cores", lambda count=count: count)
+        prepare("cifar10_dvs", DVS, tmp_path, tmp_path / str(count))
+        made.append({path.name: path.read_bytes() for path in (tmp_path / str(count)).iterdir()})
+    assert made[0] == made[1]
+
+
+def test_cifar10_dvs_mistakes(tmp_path):
+    root = tmp_path / "dvs"
+    assert "neither the folder cat nor cat.zip" in told("cifar10_dvs", DVS, tmp_path)
+    write_cifar10_dvs(root)
+    text = told("cifar10_dvs", DVS | {"per_class": 19}, tmp_path)
+    assert text == f"{root / 'cat'}: has 20 recordings, wanted 19"
+    bad = root / "dog/cifar10_dog_7.aedat"
+    bad.write_bytes(bad.read_bytes()[:-3])
+    text = told("cifar10_dvs", DVS, tmp_path)
+    assert text.startswith(f"{bad}: truncated, the event at byte ")
+    assert text.endswith("(skip_corrupt: 0)")
+    data = prepare("cifar10_dvs", DVS | {"skip_corrupt": 1}, tmp_path, tmp_path / "data")
+    assert list(data.manifest["facts"]["skipped"]) == ["dog/cifar10_dog_7.aedat"]
+    assert sum(map(sum, data.manifest["counts"].values())) == 39
+    assert str(tmp_path) not in json.dumps(data.manifest)
+
+
+def atis(recorded: Events) -> bytes:
+    fields = zip(*(field.tolist() for field in recorded), strict=True)
+    return b"".join(bytes((x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255)) for t, x, y, p in fields)
+
+
+NMNIST = {"root": "n", "train": 40, "test": 20, "train_md5": None, "test_md5": None, "frames": FRAMES}
+NMNIST |= {"skip_corrupt": 0, "split": {"validation": 10, "seed": 0}}
+
+
+def test_nmnist(tmp_path):
+    for part, count in (("Train", 4), ("Test", 2)):
+        for digit in range(10):
+            folder = tmp_path / "n" / part / str(digit)
+            folder.mkdir(parents=True)
+            for number in range(count):
+                (folder / f"{number:05d}.bin").write_bytes(atis(events(sensor=34)))
+    data = prepare("nmnist", NMNIST, tmp_path, tmp_path / "data")
+    assert data.inputs.shape == (60, 4, 2, 16, 16)
+    assert data.splits["test"].tolist() == list(range(40, 60))
+    assert data.manifest["counts"]["validation"] == [1] * 10
+    assert "Train: has 40 recordings, wanted 60000" in told("nmnist", NMNIST | {"train": 60000}, tmp_path)
+    outside = tmp_path / "n/Test/3/00000.bin"
+    outside.write_bytes(atis(events()._replace(x=np.full(60, 40), y=np.full(60, 3))))
+    expected = "event 0 at x = 40, y = 3 lies outside the sensor of 34 rows x 34 columns (60 of 60 events do)"
+    assert told("nmnist", NMNIST, tmp_path) == f"{outside}: {expected} (skip_corrupt: 0)"
+    (tmp_path / "n/Train/5").rename(tmp_path / "n/Train/five")
+    assert "Train/5: class folder missing" in told("nmnist", NMNIST, tmp_path)
+
+
+def test_ncaltech101(tmp_path):
+    for name in ("anchor", "bass"):
+        folder = tmp_path / "c/Caltech101" / name
+        folder.mkdir(parents=True)
+        for number in range(10):
+            (folder / f"image_{number:04d}.bin").write_bytes(atis(events(sensor=180)))
+    settings = {"root": "c", "classes": 2, "archive_md5": None, "frames": FRAMES | {"size": [48, 64]}}
+    settings |= {"skip_corrupt": 0, "split": {"protocol": "random_90", "validation": 2, "seed": 0}}
+    data = prepare("ncaltech101", settings, tmp_path, tmp_path / "data")
+    assert data.inputs.shape == (20, 4, 2, 48, 64)
+    assert data.manifest["counts"]["test"] == [1, 1]
+    assert "has 2 class folders, wanted 101" in told("ncaltech101", settings | {"classes": 101}, tmp_path)
+
+
+def aedat3(recorded: Events) -> bytes:
+    """One packet of polarity events."""
+    count = len(recorded.t)
+    fields = zip(*(field.tolist() for field in recorded), strict=True)
+    header = struct.pack("<HHIIIIII", 1, 1, 8, 4, 0, count, count, count)
+    return header + b"".join(struct.pack("<II", x << 17 | y << 2 | p << 1 | 1, t) for t, x, y, p in fields)
+
+
+def write_gesture(root: Path) -> Path:
+    """Two trials of four gestures each; the last twenty of a hundred events belong to none."""
+    folder = root / "DvsGesture"
+    folder.mkdir(parents=True)
+    for trial in ("user01_led", "user02_lab"):
+        recorded = [events(100) for _ in range(4)]
+        recorded = [part._replace(t=part.t + 1_000_000 * n) for n, part in enumerate(recorded)]
+        content = b"".join(map(aedat3, recorded))
+        (folder / f"{trial}.aedat").write_bytes(b"#!AER-DAT3.1\r\n#!END-HEADER\r\n" + content)
+        rows = [f"{1 + n % 2},{1_000_000 * n},{part.t[80]}\n" for n, part in enumerate(recorded)]
+        (folder / f"{trial}_labels.csv").write_text("class,startTime_usec,endTime_usec\n" + "".join(rows))
+    (folder / "trials_to_train.txt").write_text("user01_led.aedat\n\n")
+    (folder / "trials_to_test.txt").write_text("user02_lab.aedat\n")
+    return folder
+
+
+GESTURE = {"root": "g", "train": 4, "test": 4, "archive_md5": None, "frames": FRAMES | {"size": None}}
+GESTURE |= {"skip_corrupt": 0, "split": {"validation": 2, "seed": 0}}
+
+
+def test_dvs128_gesture_is_cut_as_spikingjelly_cuts_it(tmp_path):
+    from spikingjelly.datasets.dvs128_gesture import _split_aedat_files_to_np
+    from spikingjelly.datasets.utils import integrate_events_by_fixed_frames_number
+
+    folder, out = write_gesture(tmp_path / "g"), tmp_path / "out"
+    data = prepare("dvs128_gesture", GESTURE, tmp_path, tmp_path / "data")
+    assert data.labels.tolist() == [0, 1, 0, 1] * 2
+    assert data.splits["test"].tolist() == [4, 5, 6, 7]
+    for label in range(11):
+        (out / str(label)).mkdir(parents=True)
+    _split_aedat_files_to_np("u", folder / "user02_lab.aedat", folder / "user02_lab_labels.csv", out)
+    for row, name in ((4, "0/u_0"), (5, "1/u_0"), (6, "0/u_1"), (7, "1/u_1")):
+        theirs = dict(np.load(out / f"{name}.npz"))
+        assert len(theirs["t"]) == 80
+        frames = integrate_events_by_fixed_frames_number(theirs, "number", 4, 128, 128)
+        assert np.array_equal(data.inputs[row], frames)
+
+
+def test_dvs128_gesture_mistakes(tmp_path):
+    folder = write_gesture(tmp_path / "g")
+    assert "leads to 4 gestures, wanted 1176" in told("dvs128_gesture", GESTURE | {"train": 1176}, tmp_path)
+    labels = folder / "user01_led_labels.csv"
+    whole = labels.read_text()
+    labels.write_text(whole.replace("class,", "label,"))
+    assert "columns are label, startTime_usec, endTime_usec" in told("dvs128_gesture", GESTURE, tmp_path)
+    labels.write_text(whole.replace("\n2,", "\n12,"))
+    assert "labels.csv: row 2 is 12,1000000," in told("dvs128_gesture", GESTURE, tmp_path)
+    labels.write_text(whole)
+    (folder / "user01_led.aedat").rename(folder / "other.aedat")
+    assert "user01_led.aedat: missing" in told("dvs128_gesture", GESTURE, tmp_path)
+
+
+def test_own_recordings_in_any_format(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "r" / name).mkdir(parents=True)
+        for number in range(10):
+            np.savez(tmp_path / "r" / name / f"{number}.npz", **events(sensor=20)._asdict())
+    settings = {"root": "r", "format": "npz", "sensor": [20, 24], "frames": FRAMES, "skip_corrupt": 0}
+    settings["split"] = {"protocol": "random_90", "validation": 2, "seed": 0}
+    data = prepare("recordings", settings, tmp_path, tmp_path / "data")
+    assert data.inputs.shape == (20, 4, 2, 16, 16)
+    text = told("recordings", settings | {"sensor": [20, 19], "frames": FRAMES | {"size": None}}, tmp_path)
+    assert "lies outside the sensor of 20 rows x 19 columns" in text
+    assert "unknown format 'raw'" in told("recordings", settings | {"format": "raw"}, tmp_path)
+
+
+def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    def full(*_args) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    write_cifar10_dvs(tmp_path / "dvs")
+    with pytest.raises(OSError, match="82,048 bytes are needed"):
+        prepare("cifar10_dvs", DVS, tmp_path, tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", catalogue.names("source"))
+def test_every_source_is_in_the_catalogue_of_data_sets(name, composed):
+    conf = ROOT / "src/bkdsnn/conf/dataset"
+    parts = [path.stem for path in conf.glob("*.yaml") if f"source: {name}\n" in path.read_text()]
+    assert parts
+    for part in parts:
+        content = composed(f"+dataset={part}")["datasets"][part]
+        catalogue.load("source", name).Settings.model_validate(Dataset(**content).settings)
