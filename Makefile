@@ -44,7 +44,8 @@ lint: $(READY) ## ruff: errors and layout
 	$(RUN) ruff format --check .
 
 .PHONY: bench
-bench: $(READY) ## what start-up and a training step cost on this machine
+bench: $(READY) ## what events, images, start-up and a training step cost on this machine
+	$(RUN) python -m bkdsnn.tools.bench_data
 	$(RUN) python -m bkdsnn.tools.bench
 
 .PHONY: params

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from reference_vectors import LARGEST
 
 from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, manifest_head, write_manifest
 from bkdsnn.params import Augmentation, Dataset
 from bkdsnn.paths import new_folder
-from bkdsnn.tools.compose import compose
+from bkdsnn.tools import parts
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -33,15 +32,9 @@ def augmentation(**changes) -> Augmentation:
 
 
 @pytest.fixture(scope="session")
-def composed(tmp_path_factory):
+def composed():
     """`composed("table=tiny", ...)`: the composition of the catalogue as a plain dict."""
-
-    def compose_plain(*overrides: str) -> dict:
-        path = tmp_path_factory.mktemp("composed") / "params.yaml"
-        compose(path, list(overrides))
-        return yaml.safe_load(path.read_text())
-
-    return compose_plain
+    return parts.composed
 
 
 def write_data(folder: Path, *, shape: tuple[int, ...], samples: int = 60, classes: int = 3) -> ArrayData:

@@ -64,6 +64,7 @@ def write_frames(
     frames: FrameSettings,
     skip_corrupt: int,
     root: Path,
+    workers: int = 0,
 ) -> tuple[np.ndarray, dict]:
     """Writes the inputs `[N, T, 2, h, w]`; gives the rows left out as damaged, and facts for the manifest.
 
@@ -78,7 +79,7 @@ def write_frames(
     )
     skipped, reasons, lost, digest = [], [], 0, hashlib.sha256()
     files = len({sample.path for sample in samples})
-    for result in in_processes(_write_file, ((job,) for job in jobs), total=files, what="frames"):
+    for result in in_processes(_write_file, ((job,) for job in jobs), total=files, what="frames", workers=workers):
         lost += result.lost
         digest.update(result.sha256.encode())
         if result.reason:

@@ -1,6 +1,7 @@
 """The same work for many files, in several processes."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -12,8 +13,7 @@ from tqdm import tqdm
 def in_processes(work: Callable, jobs: Iterable[tuple], *, total: int, what: str, workers: int = 0) -> Iterator:
     """The results of `work(*job)` in order, from so many processes (0: one per core), with a progress bar."""
     workers = workers or cores()
-    context = get_context("forkserver")
-    context.set_forkserver_preload([work.__module__])
+    context = get_context("fork" if sys.platform == "linux" else "spawn")  # forked workers have imported everything
     chunk = min(max(total // (8 * workers), 1), 16)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_keep_memory) as pool:
         done = pool.map(_call, ((work, job) for job in jobs), chunksize=chunk)

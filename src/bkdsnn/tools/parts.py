@@ -9,8 +9,9 @@ from torch import nn
 
 from bkdsnn import catalogue
 from bkdsnn.contracts import Shape
-from bkdsnn.params import validated
+from bkdsnn.params import Augmentation
 from bkdsnn.tools.compose import CONF, compose
+from bkdsnn.validation import validated
 
 # The end of a part's name says what it looks at: the shape of its inputs, and how many classes there are.
 LOOKS_AT: dict[str, tuple[Shape, int]] = {
@@ -37,11 +38,22 @@ def composed_parts() -> dict[str, dict[str, dict]]:
     """All `students`, `teachers` and `methods` as a table would compose them; what a table fills in is `any`."""
     lists = [f"{group}=[{','.join(names)}]" for group, names in NAMES.items()]
     filled = [f"teachers.{name}.{key}=any" for name in NAMES["teacher"] for key in ("dataset", "recipe")]
+    content = composed("table=tiny", *lists, *filled)
+    return {group: content[group] for group in ("students", "teachers", "methods")}
+
+
+def composed_augmentation(name: str) -> Augmentation:
+    """An augmentation of the catalogue."""
+    content = composed("table=tiny", f"augmentation@recipes.digits.augmentation={name}")
+    return Augmentation(**content["recipes"]["digits"]["augmentation"])
+
+
+def composed(*overrides: str) -> dict:
+    """The composition of the catalogue as a plain dict."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "params.yaml"
-        compose(path, ["table=tiny", *lists, *filled])
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return {group: content[group] for group in ("students", "teachers", "methods")}
+        compose(path, list(overrides))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def build(part: dict, *, input_shape: Shape, classes: int) -> nn.Module:
