@@ -8,7 +8,8 @@ import pytest
 from conftest import SHARED
 
 from bkdsnn.errors import InputError
-from bkdsnn.events.formats.aedat2 import write
+from bkdsnn.events.formats.aedat2 import straight_to_frames, write
+from bkdsnn.events.frames import events_to_frames
 from bkdsnn.events.recording import Events, read_events
 
 HEADER = b"#!AER-DAT2.0\r\n# made by a test\r\n"
@@ -147,3 +148,35 @@ def test_what_the_format_cannot_hold_is_refused(tmp_path, change):
     with pytest.raises(InputError, match=r"^[^\n]*a\.aedat: [^\n]*$"):
         write(tmp_path / "a.aedat", events)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("split_by", "duration_us"), [("number", None), ("time", None), ("duration", 40_000)], ids=lambda value: str(value)
+)
+@pytest.mark.parametrize("size", [(128, 128), (48, 48), (32, 64)], ids=str)
+def test_the_straight_way_to_frames_gives_those_of_the_events(tmp_path, split_by, duration_us, size):
+    path = tmp_path / "one.aedat"
+    crowded = some_events(5000)
+    crowded.x[:2000], crowded.y[:2000] = 5, 7  # more than 255 in one cell
+    write(path, crowded)
+    how = {"time_steps": 4, "split_by": split_by, "duration_us": duration_us, "size": size}
+    frames, lost = straight_to_frames(path.read_bytes(), where=path, **how)
+    wanted, wanted_lost = events_to_frames(read(path), sensor=(128, 128), **how)
+    assert lost == wanted_lost > 0
+    assert np.array_equal(frames, wanted)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(0, 0xFFFFFFF0, 0, 5), (0, 9, 0, 3), (0x8000, 1, 0, 2), (0, 1, 0x10000, 2)],
+    ids=["wraps around", "goes back", "bit 15", "bit 16"],
+)
+def test_the_straight_way_leaves_what_is_odd_to_the_long_one(words):
+    content = HEADER + binary(*words)
+    how = {"time_steps": 1, "split_by": "number", "duration_us": None, "size": (128, 128)}
+    assert straight_to_frames(content, where=Path("x"), **how) is None
+
+
+def test_the_straight_way_leaves_a_recording_too_short_to_be_split_to_the_long_one():
+    how = {"time_steps": 4, "split_by": "time", "duration_us": None, "size": (128, 128)}
+    assert straight_to_frames(HEADER + binary(0, 1, 0, 2), where=Path("x"), **how) is None

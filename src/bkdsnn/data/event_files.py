@@ -173,8 +173,7 @@ def _write_file(job: _Job) -> _Result:
         return _Result(rows, 0, "", str(error))
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        events = catalogue.load("format", job.format).decode(content, where=job.path)
-        made = [_frames(_within(events, window), job) for _, window in job.rows]
+        made = _samples(content, job)
     except InputError as error:
         return _Result(rows, 0, sha256, str(error))
     for row, (frames, _) in zip(rows, made, strict=True):
@@ -182,17 +181,23 @@ def _write_file(job: _Job) -> _Result:
     return _Result(rows, sum(lost for _, lost in made), sha256, None)
 
 
-def _frames(events: Events, job: _Job) -> tuple[np.ndarray, int]:
-    settings = job.frames
+def _samples(content: bytes, job: _Job) -> list[tuple[np.ndarray, int]]:
+    """The frames of each of a file's samples, and how many events are in none."""
+    reader = catalogue.load("format", job.format)
+    how = {
+        "time_steps": job.frames.time_steps,
+        "split_by": job.frames.split_by,
+        "duration_us": job.frames.duration_us,
+        "size": job.frames.size or job.sensor,
+    }
+    windows = [window for _, window in job.rows]
+    if windows == [None] and job.sensor == getattr(reader, "SENSOR", None):
+        made = reader.straight_to_frames(content, where=job.path, **how)
+        if made is not None:
+            return [made]
+    events = reader.decode(content, where=job.path)
     try:
-        return events_to_frames(
-            events,
-            time_steps=settings.time_steps,
-            split_by=settings.split_by,
-            duration_us=settings.duration_us,
-            sensor=job.sensor,
-            size=settings.size or job.sensor,
-        )
+        return [events_to_frames(_within(events, window), sensor=job.sensor, **how) for window in windows]
     except InputError as error:
         raise InputError(f"{job.path}: {error}") from error
 

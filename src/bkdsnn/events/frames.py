@@ -26,27 +26,33 @@ def events_to_frames(
     stop; an empty time slot, where that function fails, is an empty frame. Raises InputError for arguments out of
     range, no events, events outside the sensor and a span shorter than T us.
     """
-    if time_steps < 1:
-        raise InputError(f"time_steps must be at least 1, not {time_steps}")
-    if any(not 1 <= wanted <= there for wanted, there in zip(size, sensor, strict=True)):
-        raise InputError(f"size must lie between 1 x 1 and the sensor's {sensor[0]} x {sensor[1]}, not {size}")
-    if split_by not in _SPLITS:
-        raise InputError(f"split_by must be one of {', '.join(_SPLITS)}, not {split_by!r}")
     if not len(events.t):
         raise InputError("no events")
+    row, column = cells_of(sensor=sensor, size=size)
     _check_inside(events, sensor)
-    bounds = _SPLITS[split_by](events.t, time_steps, duration_us)
+    bounds = bounds_of(events.t, time_steps=time_steps, split_by=split_by, duration_us=duration_us)
     frames = np.zeros((time_steps, 2, *size), dtype=np.uint8)
     lost = count_events(
-        events.x,
-        events.y,
-        events.p,
-        row=(np.arange(sensor[0]) * size[0] // sensor[0] * size[1]).astype(np.uint32),
-        column=(np.arange(sensor[1]) * size[1] // sensor[1]).astype(np.uint32),
-        bounds=bounds,
-        frames=frames.reshape(time_steps, -1),
+        events.x, events.y, events.p, row=row, column=column, bounds=bounds, frames=frames.reshape(time_steps, -1)
     )
     return frames, int(lost) + len(events.t) - int(bounds[-1])
+
+
+def cells_of(*, sensor: tuple[int, int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """What a pixel's row `[H]` and column `[W]` add up to: the number of its cell among `size`, uint32."""
+    if any(not 1 <= wanted <= there for wanted, there in zip(size, sensor, strict=True)):
+        raise InputError(f"size must lie between 1 x 1 and the sensor's {sensor[0]} x {sensor[1]}, not {size}")
+    rows = np.arange(sensor[0]) * size[0] // sensor[0] * size[1]
+    return rows.astype(np.uint32), (np.arange(sensor[1]) * size[1] // sensor[1]).astype(np.uint32)
+
+
+def bounds_of(t: np.ndarray, *, time_steps: int, split_by: str, duration_us: int | None) -> np.ndarray:
+    """The first event of each frame, and where the last frame ends `[T + 1]`, for times `[N]` in us, never falling."""
+    if time_steps < 1:
+        raise InputError(f"time_steps must be at least 1, not {time_steps}")
+    if split_by not in _SPLITS:
+        raise InputError(f"split_by must be one of {', '.join(_SPLITS)}, not {split_by!r}")
+    return _SPLITS[split_by](t, time_steps, duration_us)
 
 
 def _check_inside(events: Events, sensor: tuple[int, int]) -> None:
@@ -61,7 +67,7 @@ def _check_inside(events: Events, sensor: tuple[int, int]) -> None:
 
 
 def _by_number(t: np.ndarray, time_steps: int, _duration_us: int | None) -> np.ndarray:
-    """The first event of each frame, and the end `[T + 1]`; of fewer events than frames the last takes all."""
+    """Of fewer events than frames the last frame takes all."""
     return np.append(np.arange(time_steps) * (len(t) // time_steps), len(t))
 
 

@@ -1,7 +1,18 @@
-"""The two loops over events that must be fast, compiled; both leave the checks that name a mistake to their callers."""
+"""The loops over events that must be fast, compiled; they leave the checks that name a mistake to their callers."""
 
 import numpy as np
 from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def _swapped(word):
+    """A uint32 with its four bytes in the other order."""
+    return (
+        ((word & np.uint32(0xFF)) << np.uint32(24))
+        | ((word & np.uint32(0xFF00)) << np.uint32(8))
+        | ((word >> np.uint32(8)) & np.uint32(0xFF00))
+        | (word >> np.uint32(24))
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -12,10 +23,9 @@ def decode_aedat2(words, t, x, y, p):
     """
     used = np.uint32(0)
     for i in range(words.shape[0]):
-        address, stamp = words[i, 0], words[i, 1]
-        address = ((address & 0xFF) << 24) | ((address & 0xFF00) << 8) | ((address >> 8) & 0xFF00) | (address >> 24)
+        address = _swapped(words[i, 0])
         used |= address
-        t[i] = ((stamp & 0xFF) << 24) | ((stamp & 0xFF00) << 8) | ((stamp >> 8) & 0xFF00) | (stamp >> 24)
+        t[i] = _swapped(words[i, 1])
         x[i] = 127 - ((address >> 8) & 127)
         y[i] = 127 - ((address >> 1) & 127)
         p[i] = 1 - (address & 1)
@@ -39,4 +49,36 @@ def count_events(x, y, p, *, row, column, bounds, frames):
                 lost += 1
             else:
                 frame[cell] = count + np.uint8(1)
+    return lost
+
+
+@njit(cache=True, nogil=True)
+def check_aedat2(words):
+    """All address bits that any event of the words `[N, 2]` has set, and whether a stamp is below the one before."""
+    used, falls = np.uint32(0), np.uint32(0)
+    previous = _swapped(words[0, 1])
+    for i in range(words.shape[0]):
+        used |= words[i, 0]
+        falls |= np.uint32(_swapped(words[i, 1]) < previous)
+        previous = _swapped(words[i, 1])
+    return _swapped(used), falls != 0
+
+
+@njit(cache=True, nogil=True)
+def count_aedat2(words, *, cell, bounds, frames):
+    """As `count_events`, straight from the words `[N, 2]`: `cell` `[2**16]` says where the lower address half counts.
+
+    Addresses have no bit beyond these 16: `check_aedat2` has seen to that.
+    """
+    lost = 0
+    for k in range(frames.shape[0]):
+        frame = frames[k]
+        for i in range(np.uint64(bounds[k]), np.uint64(bounds[k + 1])):
+            address = words[i, 0]
+            place = cell[((address >> np.uint32(8)) & np.uint32(0xFF00)) | (address >> np.uint32(24))]
+            count = frame[place]
+            if count == 255:
+                lost += 1
+            else:
+                frame[place] = count + np.uint8(1)
     return lost

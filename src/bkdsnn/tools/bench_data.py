@@ -33,15 +33,12 @@ FILES, DIFFERENT = 1000, 20
 KEEP = "import numpy; numpy.empty(31 << 20, dtype=numpy.uint8)\n"
 OURS = """
 from pathlib import Path
-from bkdsnn.events.formats.aedat2 import decode
-from bkdsnn.events.frames import events_to_frames
+from bkdsnn.events.formats.aedat2 import straight_to_frames
 from bkdsnn.events.recording import read_bytes
 path = Path(FILE)
 def work():
-    events = decode(read_bytes(path), where=path)
-    return events_to_frames(
-        events, time_steps=16, split_by=SPLIT, duration_us=None, sensor=(128, 128), size=(128, 128)
-    )[0]
+    how = dict(time_steps=16, split_by=SPLIT, duration_us=None, size=(128, 128))
+    return straight_to_frames(read_bytes(path), where=path, **how)[0]
 """
 SPIKINGJELLY = """
 from spikingjelly.datasets.cifar10_dvs import _load_origin_data
@@ -199,7 +196,7 @@ def _print_images(folder: Path) -> None:
             count = sum(len(batch.index) for batch in batches.shuffled(epoch=epoch, seed=0, augmentation=rules))
             rates.append(count / (time.perf_counter() - start))
         print(f"  {statistics.median(rates[1:]):7.0f}         {workers or 'no'} worker processes")
-    print("\nshare of a training step (fp32, batch 64) that waits for its batch")
+    print("\nshare of a training step (fp32, batch 16) that waits for its batch")
     parts = composed_parts()["students"]
     for name in ("resnet-19-cifar", "spikingformer-4-256-cifar"):
         share, step = _waiting(data, parts[name], rules)
@@ -226,7 +223,7 @@ def _random_images(folder: Path) -> ArrayData:
 def _waiting(data: ArrayData, part: dict, rules: Augmentation) -> tuple[float, float]:
     network = build(part, input_shape=data.input_shape, classes=10).train()
     optimiser = torch.optim.SGD(network.parameters(), lr=0.01)
-    batches = Batches(data, batch_size=64, device=torch.device("cpu"))
+    batches = Batches(data, batch_size=16, device=torch.device("cpu"))
     stream = batches.shuffled(epoch=0, seed=0, augmentation=rules)
     waits, steps = [], []
     for _ in range(4):

@@ -1,1 +1,4 @@
-"""File formats of event cameras, one file each: `SUFFIX` and `decode(content, *, where) -> Events`."""
+"""File formats of event cameras, one file each: `SUFFIX` and `decode(content, *, where) -> Events`.
+
+A format of one camera alone may have a faster way: `SENSOR` and `straight_to_frames`, as `aedat2` has.
+"""
