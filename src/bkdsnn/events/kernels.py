@@ -3,6 +3,8 @@
 import numpy as np
 from numba import njit
 
+_BLOCK = 2048
+
 
 @njit(cache=True, nogil=True)
 def _swapped(word):
@@ -53,32 +55,26 @@ def count_events(x, y, p, *, row, column, bounds, frames):
 
 
 @njit(cache=True, nogil=True)
-def check_aedat2(words):
-    """All address bits that any event of the words `[N, 2]` has set, and whether a stamp is below the one before."""
-    used, falls = np.uint32(0), np.uint32(0)
-    previous = _swapped(words[0, 1])
-    for i in range(words.shape[0]):
-        used |= words[i, 0]
-        falls |= np.uint32(_swapped(words[i, 1]) < previous)
-        previous = _swapped(words[i, 1])
-    return _swapped(used), falls != 0
-
-
-@njit(cache=True, nogil=True)
 def count_aedat2(words, *, cell, bounds, frames):
     """As `count_events`, straight from the words `[N, 2]`: `cell` `[2**16]` says where the lower address half counts.
 
-    Addresses have no bit beyond these 16: `check_aedat2` has seen to that.
+    Returns also all address bits that any of the events has set, and whether any stamp is below the one before.
     """
-    lost = 0
-    for k in range(frames.shape[0]):
-        frame = frames[k]
-        for i in range(np.uint64(bounds[k]), np.uint64(bounds[k + 1])):
-            address = words[i, 0]
-            place = cell[((address >> np.uint32(8)) & np.uint32(0xFF00)) | (address >> np.uint32(24))]
-            count = frame[place]
-            if count == 255:
-                lost += 1
-            else:
-                frame[place] = count + np.uint8(1)
-    return lost
+    lost, used, falls = 0, words[0, 0], np.uint32(0)
+    for start in range(0, words.shape[0], _BLOCK):
+        stop = min(start + _BLOCK, words.shape[0])
+        # Two loops over a block that stays in the cache: this one is vectorised, the other one cannot be.
+        for i in range(np.uint64(max(start, 1)), np.uint64(stop)):
+            used |= words[i, 0]
+            falls |= np.uint32(_swapped(words[i, 1]) < _swapped(words[i - np.uint64(1), 1]))
+        for k in range(frames.shape[0]):
+            frame = frames[k]
+            for i in range(np.uint64(max(start, bounds[k])), np.uint64(min(stop, bounds[k + 1]))):
+                address = words[i, 0]
+                place = cell[((address >> np.uint32(8)) & np.uint32(0xFF00)) | (address >> np.uint32(24))]
+                count = frame[place]
+                if count == 255:
+                    lost += 1
+                else:
+                    frame[place] = count + np.uint8(1)
+    return lost, _swapped(used), falls != 0

@@ -9,7 +9,7 @@ import numpy as np
 
 from bkdsnn.errors import InputError
 from bkdsnn.events.frames import bounds_of, cells_of
-from bkdsnn.events.kernels import check_aedat2, count_aedat2, decode_aedat2
+from bkdsnn.events.kernels import count_aedat2, decode_aedat2
 from bkdsnn.events.recording import Events, check_whole, in_order
 
 SUFFIX = ".aedat"
@@ -59,16 +59,15 @@ def straight_to_frames(
     None where something about the recording needs the long way: a mistake to be named, a wrap-around to be undone.
     """
     _, words = _words(content, where)
-    used, falls = check_aedat2(words)
-    if used > _USED_BITS or falls:
-        return None
     stamps = words[:, 1] if split_by == "number" else words[:, 1].byteswap()  # by number no stamp's value is looked at
     try:
         bounds = bounds_of(stamps, time_steps=time_steps, split_by=split_by, duration_us=duration_us)
     except InputError:
         return None
     frames = np.zeros((time_steps, 2, *size), dtype=np.uint8)
-    lost = count_aedat2(words, cell=_cells(size), bounds=bounds, frames=frames.reshape(time_steps, -1))
+    lost, used, falls = count_aedat2(words, cell=_cells(size), bounds=bounds, frames=frames.reshape(time_steps, -1))
+    if used > _USED_BITS or falls:
+        return None
     return frames, int(lost) + len(words) - int(bounds[-1])
 
 
