@@ -1,5 +1,6 @@
 """The same work for many files, in several processes."""
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -11,13 +12,18 @@ from tqdm import tqdm
 
 
 def in_processes(work: Callable, jobs: Iterable[tuple], *, total: int, what: str, workers: int = 0) -> Iterator:
-    """The results of `work(*job)` in order, from so many processes (0: one per core), with a progress bar."""
+    """The results of `work(*job)` in order, from so many processes (0: one per core), with a progress bar.
+
+    The first job is done here: forked workers then have all that it imported and compiled (half a second each).
+    """
     workers = workers or cores()
-    context = get_context("fork" if sys.platform == "linux" else "spawn")  # forked workers have imported everything
+    jobs = iter(jobs)
+    done = [work(*job) for job in itertools.islice(jobs, 1)]
+    context = get_context("fork" if sys.platform == "linux" else "spawn")
     chunk = min(max(total // (8 * workers), 1), 16)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_keep_memory) as pool:
-        done = pool.map(_call, ((work, job) for job in jobs), chunksize=chunk)
-        yield from tqdm(done, total=total, desc=what, disable=None)
+        others = pool.map(_call, ((work, job) for job in jobs), chunksize=chunk)
+        yield from tqdm(itertools.chain(done, others), total=total, desc=what, disable=None)
 
 
 def cores() -> int:
