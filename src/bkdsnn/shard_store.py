@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import shutil
-import tempfile
+import uuid
 from pathlib import Path
 from typing import IO, Self
 
@@ -56,15 +56,15 @@ class ShardStore:
     def write(self, name: str, content: bytes) -> None:
         """Keeps a shard, whole or not at all."""
         digest = hashlib.sha256(content).hexdigest()
-        handle, partial = tempfile.mkstemp(dir=self.folder, prefix="partial-")
+        partial = self.folder / f"partial-{uuid.uuid4().hex}"
         try:
-            with open(handle, "wb") as file:
+            with partial.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, self.folder / f"{name}.{digest}")
         finally:
-            Path(partial).unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         self._digests[name] = digest
 
     def put(self, name: str, target: Path) -> str:
