@@ -55,7 +55,9 @@ def write_cache(
     if rank and (target / "manifest.json").is_file():
         return  # the first process was done before this one had started
     index = batches.data.splits["train"]
-    first = stored_rows(teacher(next(batches.run(0, len(index), view=0, augmentation=augmentation))), dtype=dtype)
+    first = stored_rows(
+        teacher(next(batches.run(0, batches.batch_size, view=0, augmentation=augmentation))), dtype=dtype
+    )
     shapes = {name: tuple(rows.shape[1:]) for name, rows in first.items()}
     plan = Plan(augmentation.all_views, len(index), shapes, dtype, batches.batch_size)
     manifest = {
@@ -79,13 +81,7 @@ def write_cache(
             rows=lambda shard: _shard_rows(shard, store, teacher, batches, augmentation, dtype),
         )
         if rank == 0:
-            with new_folder(target) as folder:
-                np.save(folder / "index.npy", index)
-                names = [f"{shard.name}.safetensors" for shard in plan.shards()]
-                digests = {name: store.put(Path(name).stem, folder / name) for name in names}
-                manifest["bytes"] = {name: (folder / name).stat().st_size for name in ("index.npy", *names)}
-                manifest["sha256"] = {"index.npy": sha256(folder / "index.npy"), **digests}
-                write_json(folder / "manifest.json", manifest)
+            _publish(target, store, plan.shards(), index=index, manifest=manifest)
         if (target / "manifest.json").is_file():
             store.clear()
 
@@ -132,6 +128,16 @@ def _shard_rows(
             return None
         parts.append(stored_rows(teacher(batch), dtype=dtype))
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _publish(target: Path, store: ShardStore, shards: list[Shard], *, index: np.ndarray, manifest: dict) -> None:
+    """Makes the folder of the finished shards, the manifest last."""
+    with new_folder(target) as folder:
+        np.save(folder / "index.npy", index)
+        digests = {"index.npy": sha256(folder / "index.npy")}
+        digests |= {f"{shard.name}.safetensors": store.put(shard.name, folder) for shard in shards}
+        sizes = {name: (folder / name).stat().st_size for name in digests}
+        write_json(folder / "manifest.json", {**manifest, "bytes": sizes, "sha256": digests})
 
 
 def _key(manifest: dict, augmentation: Augmentation, batch_size: int, first: dict[str, Tensor]) -> str:

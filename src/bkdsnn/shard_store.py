@@ -67,9 +67,9 @@ class ShardStore:
             partial.unlink(missing_ok=True)
         self._digests[name] = digest
 
-    def put(self, name: str, target: Path) -> str:
-        """Gives a shard that the store holds a second name, without a copy where the disk can; returns its SHA-256."""
-        path = self.folder / f"{name}.{self._digests[name]}"
+    def put(self, name: str, folder: Path) -> str:
+        """Puts a shard that the store holds into a folder, without a copy where the disk can; returns its SHA-256."""
+        path, target = self.folder / f"{name}.{self._digests[name]}", folder / f"{name}.safetensors"
         try:
             os.link(path, target)
         except OSError:  # another disk
