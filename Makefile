@@ -44,9 +44,14 @@ lint: $(READY) ## ruff: errors and layout
 	$(RUN) ruff format --check .
 
 .PHONY: bench
-bench: $(READY) ## what events, images, start-up and a training step cost on this machine
+bench: $(READY) ## what events, images, the cache, start-up and a training step cost on this machine
 	$(RUN) python -m bkdsnn.tools.bench_data
+	$(RUN) python -m bkdsnn.tools.bench_cache
 	$(RUN) python -m bkdsnn.tools.bench
+
+.PHONY: check-cache
+check-cache: $(READY) ## stored teacher outputs against the live teacher (KEY=... for one cache)
+	$(RUN) python -m bkdsnn.tools.check_cache $(KEY)
 
 .PHONY: params
 params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)
@@ -57,6 +62,6 @@ readme: $(READY) ## the committed table into README.md
 	$(RUN) python -m bkdsnn.tools.readme
 
 .PHONY: clean
-clean: ## remove .venv, data, models (DVC restores what .dvc/cache holds; results and mlflow.db stay)
-	rm -rf $(VENV) data models raw/digits-dvs dvc_plots .pytest_cache .ruff_cache
+clean: ## remove .venv, data, models, .resume (DVC restores what .dvc/cache holds; results and mlflow.db stay)
+	rm -rf $(VENV) data models .resume raw/digits-dvs dvc_plots .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from bkdsnn import launch
 from bkdsnn.assembly import load_trained
-from bkdsnn.caching import write_cache
+from bkdsnn.caching import TrainingBatches, write_cache
 from bkdsnn.data.arrays import ArrayData
-from bkdsnn.data.batches import Batches
 from bkdsnn.params import load_params
-from bkdsnn.paths import digest, new_folder
+from bkdsnn.paths import digest
 from bkdsnn.seeding import default_device, make_deterministic
 from bkdsnn.stage import run_stage
 from bkdsnn.teachers import LiveTeacher
@@ -22,16 +22,16 @@ def cache_features(key: str) -> None:
     device = default_device()
     weights = Path("models/teachers") / entry.teacher
     network = load_trained(weights, part, data=data, which="last").to(device)
-    teacher = LiveTeacher(network, features=part.features)
-    with new_folder(Path("data/teacher_outputs") / key) as folder:
-        write_cache(
-            folder,
-            teacher=teacher,
-            batches=Batches(data, batch_size=recipe.batch_size, device=device),
-            augmentation=recipe.augmentation,
-            dtype=recipe.cache.dtype,
-            teacher_digest=digest(weights),
-        )
+    write_cache(
+        Path("data/teacher_outputs") / key,
+        teacher=LiveTeacher(network, features=part.features),
+        batches=TrainingBatches(data, batch_size=recipe.batch_size, device=device),
+        augmentation=recipe.augmentation,
+        dtype=recipe.cache.dtype,
+        teacher_digest=digest(weights),
+        rank=launch.rank(),
+        world=launch.world_size(),
+    )
 
 
 if __name__ == "__main__":

@@ -105,10 +105,10 @@ def _imports(path: Path) -> set[str]:
 
 
 FLOORS = (
-    ("errors", "contracts", "params", "validation", "paths", "seeding", "events", "composition", "catalogue"),
-    ("data", "spiking", "tapped", "weights", "stage", "tracking", "tracking_worker"),
+    ("errors", "contracts", "params", "validation", "paths", "seeding", "events", "composition", "catalogue", "launch"),
+    ("data", "spiking", "tapped", "weights", "stage", "tracking", "tracking_worker", "shard_store"),
     ("networks", "methods"),
-    ("training", "evaluation", "teachers", "optimisation", "caching"),
+    ("training", "evaluation", "teachers", "optimisation", "caching", "cache_plan"),
     ("assembly", "checking", "reporting"),
     ("fitting", "judging", "tools"),
 )

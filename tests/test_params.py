@@ -88,6 +88,11 @@ CASES = {
     "row by hand": ("rows/image-bkd/method", "mixed", "runs.image-bkd-s0.method: 'bkd', but its row makes it 'mixed'"),
     "run by hand": ("runs/image-bkd-s1/seed", 7, "runs.image-bkd-s1.seed: 7, but its row makes it 1"),
     "path by hand": ("runs/image-bkd-s1/teacher_path", "models", "runs.image-bkd-s1.teacher_path: 'models', but"),
+    "unknown dtype of a cache": (
+        "recipes/digits/cache/dtype",
+        "int8",
+        "recipes.digits.cache.dtype: \"int8\": input should be 'float32', 'float16' or 'bfloat16'",
+    ),
     "cache by hand": ("recipes/digits/cache/enabled", False, "makes it 'models/teachers/resnet-digits'"),
     "a list": (None, [1], "the whole file: [1]: input should be an object"),
 }

@@ -4,58 +4,74 @@ import pytest
 import torch
 from conftest import augmentation, write_data
 
-from bkdsnn import catalogue
-from bkdsnn.caching import write_cache
-from bkdsnn.data.batches import Batches
+from bkdsnn import cache_plan, catalogue, teachers
+from bkdsnn.caching import TrainingBatches, write_cache
 from bkdsnn.errors import InputError
-from bkdsnn.paths import digest, new_folder
+from bkdsnn.paths import digest, sha256
 from bkdsnn.teachers import CachedTeacher, LiveTeacher, NoTeacher
 
 AUGMENTATION = augmentation(views=2, shift=1)
 CPU = torch.device("cpu")
 
 
+MIXED = augmentation(
+    views=2,
+    shift=1,
+    mixup={"mixup_alpha": 0.8, "cutmix_alpha": 1.0, "switch_probability": 0.5, "probability": 0.9, "off_epoch": 2},
+)
+
+
 @pytest.fixture(params=[(1, 8, 8), (4, 2, 8, 8)], ids=["image", "frames"])
-def world(request, tmp_path):
+def world(request, tmp_path, monkeypatch):
     """A data set, a live teacher, and batches of 8."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr(cache_plan, "SHARD_SAMPLES", 20)
     data = write_data(tmp_path / "data", shape=request.param)
     module = catalogue.load("network", "resnet")
     torch.manual_seed(0)
     settings = module.Settings(widths=[4, 8], blocks=[1, 1], stem_stride=1)
     network = module.Network(settings, input_shape=data.input_shape, classes=3)
     network.train()(torch.randn(16, *data.input_shape))  # running statistics that are not the initial ones
-    return LiveTeacher(network, features=["last"]), Batches(data, batch_size=8, device=CPU)
+    return LiveTeacher(network, features=["last"]), TrainingBatches(data, batch_size=8, device=CPU)
 
 
-def cache(folder, world, dtype: str) -> CachedTeacher:
+def cache(folder, world, dtype: str, *, rules=AUGMENTATION) -> CachedTeacher:
     teacher, batches = world
-    with new_folder(folder) as partial:
-        write_cache(
-            partial, teacher=teacher, batches=batches, augmentation=AUGMENTATION, dtype=dtype, teacher_digest="t"
-        )
-    return CachedTeacher(folder, data_digest=digest(batches.data.folder), views=2, device=CPU)
+    write_cache(
+        folder,
+        teacher=teacher,
+        batches=batches,
+        augmentation=rules,
+        dtype=dtype,
+        teacher_digest="t",
+        rank=0,
+        world=1,
+    )
+    return CachedTeacher(folder, data_digest=digest(batches.data.folder), views=rules.all_views, device=CPU)
 
 
-def test_cached_equals_live_to_the_byte_for_the_same_batches(world, tmp_path):
+@pytest.mark.parametrize(("rules", "views"), [(AUGMENTATION, 2), (MIXED, 4)], ids=["plain", "mixed"])
+def test_cached_equals_live_to_the_byte_for_the_same_batches(world, tmp_path, rules, views):
     live, batches = world
-    cached = cache(tmp_path / "cache", world, "float32")
+    cached = cache(tmp_path / "cache", world, "float32", rules=rules)
     seen = 0
-    for view in range(AUGMENTATION.views):
-        for batch in batches.ordered("train", view=view, augmentation=AUGMENTATION):
+    for view in range(views):
+        for batch in batches.ordered("train", view=view, augmentation=rules):
             ours, theirs = cached(batch), live(batch)
             assert torch.equal(ours.logits, theirs.logits)
             assert torch.equal(ours.features["last"], theirs.features["last"])
             assert set(ours.features) == {"last"}
             seen += len(batch.index)
-    assert seen == 2 * len(batches.data.splits["train"])
+    assert seen == views * len(batches.data.splits["train"])
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float16", 1e-2)])
-def test_cached_is_close_to_live_for_shuffled_batches(world, tmp_path, dtype, tolerance):
+@pytest.mark.parametrize("rules", [AUGMENTATION, MIXED], ids=["plain", "mixed"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float16", 1e-2), ("bfloat16", 1e-2)])
+def test_cached_is_close_to_live_for_shuffled_batches(world, tmp_path, dtype, tolerance, rules):
     live, batches = world
-    cached = cache(tmp_path / "cache", world, dtype)
-    for epoch in range(3):
-        for batch in batches.shuffled(epoch=epoch, seed=0, augmentation=AUGMENTATION):
+    cached = cache(tmp_path / "cache", world, dtype, rules=rules)
+    for epoch in range(4):  # with mixup: two epochs of it, two without
+        for batch in batches.shuffled(epoch=epoch, seed=0, augmentation=rules):
             for ours, theirs in (
                 (cached(batch).logits, live(batch).logits),
                 (cached(batch).features["last"], live(batch).features["last"]),
@@ -64,22 +80,73 @@ def test_cached_is_close_to_live_for_shuffled_batches(world, tmp_path, dtype, to
                 assert (ours - theirs).abs().max() <= tolerance * theirs.abs().max()
 
 
+def test_soft_labels_are_the_batch_s_own_with_a_cache_as_without(world, tmp_path):
+    """A label and the output beside it are functions of (view, sample): whatever the order, they belong together."""
+    live, batches = world
+    cached = cache(tmp_path / "cache", world, "float32", rules=MIXED)
+    stored: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+    for view in range(2):
+        for batch in batches.ordered("train", view=view, augmentation=MIXED):
+            output = live(batch).logits.mean(0)
+            stored |= {(view, int(i)): row for i, *row in zip(batch.index, batch.labels, output, strict=True)}
+    soft = 0
+    for epoch in range(2):
+        for batch in batches.shuffled(epoch=epoch, seed=1, augmentation=MIXED):
+            before = batch.labels.clone()
+            output = cached(batch).logits.mean(0)
+            assert torch.equal(batch.labels, before)
+            for place, sample in enumerate(batch.index):
+                label, logits = stored[batch.view, int(sample)]
+                assert torch.equal(batch.labels[place], label)
+                assert torch.equal(output[place], logits)
+                soft += int(label.max() < 1)
+    assert soft > 20
+
+
 def test_another_view_is_another_output(world, tmp_path):
     cached, batches = cache(tmp_path / "cache", world, "float32"), world[1]
     first, second = (next(batches.ordered("train", view=v, augmentation=AUGMENTATION)) for v in (0, 1))
     assert not torch.equal(cached(first).logits, cached(second).logits)
 
 
-def test_a_cache_that_does_not_match_its_manifest_is_refused(world, tmp_path):
-    folder = tmp_path / "resnet-x"
+def test_a_cache_that_does_not_match_its_manifest_is_refused_where_it_is_read(world, tmp_path):
+    folder, batches = tmp_path / "resnet-x", world[1]
     cache(folder, world, "float32")
-    content = bytearray((folder / "last.npy").read_bytes())
+    path = folder / "view-001-shard-00002.safetensors"
+    content = bytearray(path.read_bytes())
     content[-1] ^= 1
-    (folder / "last.npy").write_bytes(content)
+    path.write_bytes(content)
+    cached = CachedTeacher(folder, data_digest=digest(batches.data.folder), views=2, device=CPU)
+    cached(next(batches.run(0, 40, view=1, augmentation=AUGMENTATION)))
     with pytest.raises(InputError) as told:
-        CachedTeacher(folder, data_digest=digest(world[1].data.folder), views=2, device=CPU)
-    assert "last.npy: its bytes do not match manifest.json" in str(told.value)
-    assert "dvc repro --force --single-item cache_features@resnet-x" in str(told.value)
+        cached(next(batches.run(32, 40, view=1, augmentation=AUGMENTATION)))
+    assert str(told.value) == (
+        f"{path}: its bytes do not match manifest.json; "
+        "rebuild it with `dvc repro --force --single-item cache_features@resnet-x`"
+    )
+
+
+@pytest.mark.parametrize("name", ["index.npy", "view-001-shard-00002.safetensors"])
+def test_a_missing_or_truncated_file_is_refused_at_once(world, tmp_path, name):
+    folder, found = tmp_path / "resnet-x", digest(world[1].data.folder)
+    cache(folder, world, "float32")
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=f"{name}: missing or cut off; rebuild it with `dvc repro --force"):
+        CachedTeacher(folder, data_digest=found, views=2, device=CPU)
+    path.unlink()
+    with pytest.raises(InputError, match=f"{name}: missing or cut off; rebuild it with `dvc repro --force"):
+        CachedTeacher(folder, data_digest=found, views=2, device=CPU)
+
+
+def test_a_shard_is_hashed_once_and_then_mapped(world, tmp_path, monkeypatch):
+    cached, batches = cache(tmp_path / "cache", world, "float32"), world[1]
+    hashed = []
+    monkeypatch.setattr(teachers, "sha256", lambda path: hashed.append(path.name) or sha256(path))
+    for _ in range(2):
+        for batch in batches.shuffled(epoch=0, seed=0, augmentation=AUGMENTATION):
+            cached(batch)
+    assert sorted(hashed) == [f"view-000-shard-0000{n}.safetensors" for n in range(3)]
 
 
 def test_a_cache_of_other_data_or_for_other_samples_is_refused(world, tmp_path):

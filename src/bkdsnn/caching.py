@@ -1,53 +1,150 @@
-"""Stores a teacher's outputs for every view of a recipe, one memory-mapped array per output."""
+"""Stores a teacher's outputs for every view of a recipe; several processes may share the work, a killed one goes on.
 
-from collections.abc import Callable
+A shard is a run of samples of one view. It begins and ends where a batch does, so that the teacher sees the same
+batches whoever asks it: the bytes depend neither on the number of processes nor on interruptions.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor
 from tqdm import tqdm
 
+from bkdsnn.cache_plan import Plan, Shard, check_room
 from bkdsnn.contracts import Batch, NetOutput
 from bkdsnn.data.batches import Batches
+from bkdsnn.errors import InputError
 from bkdsnn.params import Augmentation
-from bkdsnn.paths import digest, sha256, write_json
+from bkdsnn.paths import digest, new_folder, sha256, write_json
+from bkdsnn.shard_store import ShardStore
+
+log = logging.getLogger(__name__)
+
+
+class TrainingBatches(Batches):
+    """Batches of any run of training samples."""
+
+    def run(self, start: int, stop: int, *, view: int, augmentation: Augmentation) -> Iterator[Batch]:
+        """The training split's samples from `start` to `stop`, in order, as one view."""
+        yield from self._views(self.data.splits["train"][start:stop], view=view, augmentation=augmentation)
 
 
 def write_cache(
-    folder: Path,
+    target: Path,
     *,
     teacher: Callable[[Batch], NetOutput],
-    batches: Batches,
+    batches: TrainingBatches,
     augmentation: Augmentation,
     dtype: str,
     teacher_digest: str,
+    rank: int,
+    world: int,
 ) -> None:
-    """Writes `index.npy`, one `[views, N, T, ...]` array per output, and last a manifest with their hashes."""
+    """Writes the folder `target`: `index.npy`, the shards, and last a manifest with their hashes.
+
+    Process `rank` of `world` makes every world-th shard; the first one also makes what the others have not, and then
+    the folder. Raises `InputError` where the outputs would not fit the disk or the dtype.
+    """
+    if rank and (target / "manifest.json").is_file():
+        return  # the first process was done before this one had started
     index = batches.data.splits["train"]
-    np.save(folder / "index.npy", index)
-    arrays: dict[str, np.ndarray] = {}
-    for view in tqdm(range(augmentation.all_views), desc="views", disable=None):
-        start = 0
-        for batch in batches.ordered("train", view=view, augmentation=augmentation):
-            output = teacher(batch)
-            for name, tensor in {"logits": output.logits, **output.features}.items():
-                rows = tensor.transpose(0, 1).cpu().numpy()  # [B, T, ...]
-                if name not in arrays:
-                    shape = (augmentation.all_views, len(index), *rows.shape[1:])
-                    path = folder / f"{name}.npy"
-                    arrays[name] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-                arrays[name][view, start : start + len(rows)] = rows
-            start += len(batch.index)
-    for array in arrays.values():
-        array.flush()
-    write_json(
-        folder / "manifest.json",
-        {
-            "data_sha256": digest(batches.data.folder),
-            "samples": len(batches.data.labels),
-            "teacher_sha256": teacher_digest,
-            "views": augmentation.all_views,
-            "shapes": {name: list(array.shape) for name, array in arrays.items()},
-            "dtype": dtype,
-            "sha256": {name: sha256(folder / f"{name}.npy") for name in ("index", *arrays)},
-        },
+    first = stored_rows(
+        teacher(next(batches.run(0, batches.batch_size, view=0, augmentation=augmentation))), dtype=dtype
     )
+    shapes = {name: tuple(rows.shape[1:]) for name, rows in first.items()}
+    plan = Plan(augmentation.all_views, len(index), shapes, dtype, batches.batch_size)
+    manifest = {
+        "data_sha256": digest(batches.data.folder),
+        "samples": len(batches.data.labels),
+        "teacher_sha256": teacher_digest,
+        "views": plan.views,
+        "outputs": {name: list(shape) for name, shape in shapes.items()},
+        "dtype": dtype,
+        "shard_samples": plan.shard_samples,
+    }
+    if rank == 0:
+        log.info("%s", plan)
+    with ShardStore(_key(manifest, augmentation, plan.batch_size, first)) as store:
+        check_room(plan, written=store.bytes(), places=(store.folder, target.parent))
+        mine = plan.shards()[rank::world]
+        others = [] if rank else [shard for n, shard in enumerate(plan.shards()) if n % world][::-1]
+        _fill(
+            store,
+            tqdm(mine + others, desc="shards", disable=True if rank else None),
+            rows=lambda shard: _shard_rows(shard, store, teacher, batches, augmentation, dtype),
+        )
+        if rank == 0:
+            _publish(target, store, plan.shards(), index=index, manifest=manifest)
+        if (target / "manifest.json").is_file():
+            store.clear()
+
+
+def stored_rows(output: NetOutput, *, dtype: str) -> dict[str, Tensor]:
+    """A batch's outputs as a shard has them: `[B, T, ...]` on the CPU; `InputError` where a value does not fit."""
+    rows = {}
+    for name, tensor in {"logits": output.logits, **output.features}.items():
+        rows[name] = tensor.transpose(0, 1).to("cpu", getattr(torch, dtype)).contiguous()  # [B, T, ...]
+        if not rows[name].isfinite().all():
+            advice = "; use cache.dtype bfloat16 or float32" if tensor.isfinite().all() else ""
+            raise InputError(f"the teacher's output '{name}' is not finite in {dtype}{advice}")
+    return rows
+
+
+def _fill(store: ShardStore, shards: tqdm, *, rows: Callable[[Shard], dict[str, Tensor] | None]) -> None:
+    """Makes the shards that the store lacks; one is written while the next is computed."""
+    with ThreadPoolExecutor(1) as writer:
+        writing: Future | None = None
+        for shard in shards:
+            while not store.holds(shard.name):
+                computed = rows(shard)
+                if computed is not None:
+                    if writing is not None:
+                        writing.result()
+                    writing = writer.submit(lambda name, rows: store.write(name, save(rows)), shard.name, computed)
+                    break
+        if writing is not None:
+            writing.result()
+
+
+def _shard_rows(
+    shard: Shard,
+    store: ShardStore,
+    teacher: Callable[[Batch], NetOutput],
+    batches: TrainingBatches,
+    augmentation: Augmentation,
+    dtype: str,
+) -> dict[str, Tensor] | None:
+    """A shard's outputs, or None as soon as another process has finished it."""
+    parts = []
+    for batch in batches.run(shard.start, shard.stop, view=shard.view, augmentation=augmentation):
+        if store.lists(shard.name):
+            return None
+        parts.append(stored_rows(teacher(batch), dtype=dtype))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _publish(target: Path, store: ShardStore, shards: list[Shard], *, index: np.ndarray, manifest: dict) -> None:
+    """Makes the folder of the finished shards, the manifest last."""
+    with new_folder(target) as folder:
+        np.save(folder / "index.npy", index)
+        digests = {"index.npy": sha256(folder / "index.npy")}
+        digests |= {f"{shard.name}.safetensors": store.put(shard.name, folder) for shard in shards}
+        sizes = {name: (folder / name).stat().st_size for name in digests}
+        write_json(folder / "manifest.json", {**manifest, "bytes": sizes, "sha256": digests})
+
+
+def _key(manifest: dict, augmentation: Augmentation, batch_size: int, first: dict[str, Tensor]) -> str:
+    """What the shards depend on. The first batch's outputs speak for the machine, the threads and the versions."""
+    depends = {**manifest, "augmentation": augmentation.model_dump(mode="json"), "batch_size": batch_size}
+    result = hashlib.sha256(json.dumps(depends, sort_keys=True).encode() + save(first))
+    package = Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        result.update(f"{path.relative_to(package)} {sha256(path)}\n".encode())
+    return result.hexdigest()

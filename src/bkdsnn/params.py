@@ -127,7 +127,7 @@ class Cache(Closed):
     """Whether students read the teacher's outputs from a cache, and how they are stored."""
 
     enabled: bool
-    dtype: Literal["float32", "float16"]
+    dtype: Literal["float32", "float16", "bfloat16"]
 
 
 class Recipe(Closed):

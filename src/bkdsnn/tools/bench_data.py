@@ -184,7 +184,7 @@ def _work_and_peak(folder: Path, samples: list[Recorded]) -> float:
 
 
 def _print_images(folder: Path) -> None:
-    data = _random_images(folder / "images")
+    data = random_images(folder / "images")
     rules = composed_augmentation("cifar")
     print("\nCIFAR recipe (flip, RandAugment, mixup, erasing), batches of 64: images/s (median of 5 epochs of 4,096)")
     for workers in (0, cores()):
@@ -203,7 +203,7 @@ def _print_images(folder: Path) -> None:
         print(f"  {100 * share:7.2f} %       {name} ({step:.1f} s a step)")
 
 
-def _random_images(folder: Path) -> ArrayData:
+def random_images(folder: Path) -> ArrayData:
     """5,000 images of noise in ten classes."""
     random = np.random.Generator(np.random.Philox(0))
     labels = np.arange(5000) % 10

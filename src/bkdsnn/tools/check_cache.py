@@ -1,0 +1,94 @@
+"""Whether a cache of teacher outputs is what the teacher says: all hashes, and a sample of entries computed anew.
+
+`make check-cache` looks at every cache of params.yaml, `make check-cache KEY=...` at one.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from bkdsnn.assembly import load_trained
+from bkdsnn.caching import TrainingBatches
+from bkdsnn.data.arrays import ArrayData
+from bkdsnn.errors import InputError
+from bkdsnn.params import Augmentation, load_params
+from bkdsnn.paths import digest
+from bkdsnn.seeding import default_device, derive_seed, make_deterministic
+from bkdsnn.stage import run_stage
+from bkdsnn.teachers import CachedTeacher, LiveTeacher
+
+SAMPLE = 8  # batches that are computed anew
+ALLOWED = {"float32": 0.0, "float16": 1e-2, "bfloat16": 1e-2}  # of an output's largest value
+
+
+def check_caches() -> None:
+    """Checks every cache of params.yaml."""
+    caches = load_params().caches
+    if not caches:
+        raise InputError("no row of params.yaml reads a cache")
+    for key in caches:
+        check_cache(key)
+
+
+def check_cache(key: str) -> None:
+    """Prints the largest difference of each output; `InputError` where it is too large or the bytes are others."""
+    params = load_params()
+    entry = params.entry("caches", key)
+    part, recipe = params.teachers[entry.teacher], params.recipes[entry.recipe]
+    make_deterministic(threads=recipe.threads)
+    data, device = ArrayData(Path("data") / entry.dataset), default_device()
+    weights = Path("models/teachers") / entry.teacher
+    cached = CachedTeacher(
+        Path("data/teacher_outputs") / key,
+        data_digest=digest(data.folder),
+        views=recipe.augmentation.all_views,
+        device=device,
+    )
+    if cached.manifest["teacher_sha256"] != digest(weights):
+        raise InputError(f"{cached.folder}: made by another teacher than {weights}; run `dvc repro`")
+    network = load_trained(weights, part, data=data, which="last").to(device)
+    compare(
+        cached,
+        LiveTeacher(network, features=part.features),
+        batches=TrainingBatches(data, batch_size=recipe.batch_size, device=device),
+        augmentation=recipe.augmentation,
+    )
+
+
+def compare(
+    cached: CachedTeacher, live: LiveTeacher, *, batches: TrainingBatches, augmentation: Augmentation
+) -> dict[str, float]:
+    """The largest difference of each output, as a part of its largest value; `InputError` beyond what is allowed."""
+    for name in cached.manifest["sha256"]:
+        cached.checked(name)
+    print(f"{cached.folder}: {sum(cached.manifest['bytes'].values()):,} bytes, all as the manifest says")
+    samples, size = len(batches.data.splits["train"]), batches.batch_size
+    known = [(view, start) for view in range(augmentation.all_views) for start in range(0, samples, size)]
+    random = np.random.Generator(np.random.Philox(derive_seed("check-cache")))
+    chosen = sorted({len(known) - 1, *random.permutation(len(known))[: SAMPLE - 1].tolist()})
+    differences, largest = {}, {}
+    for view, start in (known[number] for number in chosen):
+        batch = next(batches.run(start, start + size, view=view, augmentation=augmentation))
+        ours, theirs = cached(batch), live(batch)
+        pairs = {"logits": (ours.logits, theirs.logits)}
+        pairs |= {name: (feature, theirs.features[name]) for name, feature in ours.features.items()}
+        for name, (stored, computed) in pairs.items():
+            differences[name] = max(differences.get(name, 0.0), float((stored - computed).abs().max()))
+            largest[name] = max(largest.get(name, 0.0), float(computed.abs().max()))
+    relative = {name: differences[name] and differences[name] / largest[name] for name in differences}
+    allowed = ALLOWED[cached.manifest["dtype"]]
+    print(f"  {len(chosen)} of {len(known)} batches computed anew; the largest difference ({allowed:g} is allowed):")
+    for name, difference in relative.items():
+        print(f"  {difference:9.1e}  {name} (of {largest[name]:.3g}, its largest value)")
+    worst = max(relative, key=relative.get)
+    if not relative[worst] <= allowed:
+        raise InputError(
+            f"{cached.folder}: '{worst}' differs from the live teacher by {relative[worst]:.1e} of its largest value, "
+            f"{allowed:g} is allowed on the machine that wrote it"
+        )
+    return relative
+
+
+if __name__ == "__main__":
+    run_stage(check_cache if len(sys.argv) > 1 else check_caches)
