@@ -1,16 +1,19 @@
-"""Run by torchrun (or alone) for test_scale_out: trains a small student under BKD, notes what every step saw and left.
+"""Run by torchrun or alone for test_scale_out: trains small students, notes what every step saw and left; tries layers.
 
-`python two_processes.py DATA RESULT CHANGES`: CHANGES of the method's settings as JSON; RESULT gets `<rank>.json`.
+`python two_processes.py DATA RESULT` writes `RESULT/<rank>.json`.
 """
 
+import copy
 import hashlib
 import json
-import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
+from spikingjelly.activation_based import layer
 from test_training import RECIPE, SETTINGS
+from torch import nn
 
 from bkdsnn import catalogue, launch, training
 from bkdsnn.data.arrays import ArrayData
@@ -19,6 +22,7 @@ from bkdsnn.fabric import make_fabric
 from bkdsnn.methods import bkd
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.teachers import LiveTeacher
+from bkdsnn.whole_batch import maximum, synchronise_batch_norm
 
 METHOD = {
     "label_smoothing": 0.0,
@@ -29,37 +33,41 @@ METHOD = {
     "restore": True,
     "blurred": "student",
 }
+CASES = {"plain": {}, "rescaled": {"rescale_teacher": True}}
+CASES["swapped"] = {"rescale_teacher": True, "blurred": "teacher"}
 
 
 class Noting(training.Learner):
-    """A learner that notes what it is given and the terms it gives."""
+    """A learner that notes what it is given, the terms it gives, and what every step leaves, to the byte."""
 
-    def __init__(self, *parts: torch.nn.Module) -> None:
+    def __init__(self, *parts: nn.Module) -> None:
         super().__init__(*parts)
         self.steps: list[dict] = []
 
     def forward(self, batch, teacher_output):
         terms = super().forward(batch, teacher_output)
-        self.steps.append(
-            {
-                "index": batch.index.tolist(),
-                "draws": batch.draws.tolist(),
-                "terms": {name: float(term) for name, term in terms.items()},
-            }
-        )
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        self.steps.append({"index": batch.index.tolist(), "draws": batch.draws.tolist(), "terms": values})
         return terms
 
     def note_state(self, *_) -> None:
-        """Adds what the step has left, to the byte: parameters, buffers (batch statistics), the restoration block."""
-        for part in ("student", "method"):
+        for part in ("student", "method"):  # parameters and the batch norms' buffers; the method's restoration block
             state = getattr(self, part).state_dict()
             text = b"".join(state[name].numpy().tobytes() for name in sorted(state))
             self.steps[-1][part] = hashlib.sha256(text).hexdigest()
 
 
+make_optimiser = training.make_optimiser
+
+
+def make_noting(learner: Noting, settings):
+    optimiser = make_optimiser(learner, settings)
+    optimiser.register_step_post_hook(learner.note_state)
+    return optimiser
+
+
 def train(data: ArrayData, changes: dict) -> dict:
-    recipe = RECIPE.model_copy(update={"batch_size": 15})
-    make_deterministic(threads=1)
+    recipe = RECIPE.model_copy(update={"batch_size": 15})  # 40 samples: 15, 15, 10
     fabric = make_fabric(precision=recipe.precision, accelerator="cpu")
     torch.manual_seed(0)
     student, teacher = (catalogue.load("network", name) for name in ("sew_resnet", "resnet"))
@@ -67,14 +75,6 @@ def train(data: ArrayData, changes: dict) -> dict:
     network = teacher.Network(teacher.Settings(widths=[4, 6], blocks=[1, 1], stem_stride=1), **shape)
     method = bkd.Method(bkd.Settings(**METHOD | changes), student={"last": (8, 4, 4)}, teacher={"last": (6, 4, 4)})
     learner = Noting(student.Network(student.Settings(**SETTINGS), **shape), method)
-    make = training.make_optimiser
-
-    def make_noting(module, settings):
-        optimiser = make(module, settings)
-        optimiser.register_step_post_hook(learner.note_state)
-        return optimiser
-
-    training.make_optimiser = make_noting
     trained = training.train(
         learner,
         fabric=fabric,
@@ -84,10 +84,49 @@ def train(data: ArrayData, changes: dict) -> dict:
         seed=0,
         on_epoch=lambda record, seconds: None,
     )
-    return {"steps": learner.steps, "history": trained.history, "processes": fabric.world_size}
+    return {"steps": learner.steps, "history": trained.history}
+
+
+def mine(whole: torch.Tensor, dim: int) -> torch.Tensor:
+    index = np.array_split(np.arange(whole.shape[dim]), launch.world_size())[launch.rank()]
+    return whole.index_select(dim, torch.from_numpy(index)).requires_grad_()
+
+
+def deviations() -> dict[str, float]:
+    """By how much a layer over shares of a batch (3 and 2 samples) differs from itself over all of it, in doubles."""
+    random = torch.Generator().manual_seed(0)
+    layers = {
+        "multi-step": layer.BatchNorm2d(3, step_mode="m"),
+        "threshold-dependent": layer.ThresholdDependentBatchNorm2d(0.7, 1.0, num_features=3),
+        "plain": nn.BatchNorm2d(3),
+        "cumulative, not affine": nn.BatchNorm2d(3, momentum=None, affine=False),
+    }
+    found = {}
+    for name, alone in layers.items():
+        shape, dim = ((2, 5, 3, 4, 4), 1) if hasattr(alone, "step_mode") else ((5, 3, 4, 4), 0)
+        alone = alone.double()
+        shared = copy.deepcopy(alone)
+        synchronise_batch_norm(shared, processes=launch.world_size(), device=torch.device("cpu"))
+        for _ in range(2):
+            inputs, wanted = (torch.randn(shape, generator=random, dtype=torch.float64) for _ in range(2))
+            whole, part = inputs.clone().requires_grad_(), mine(inputs, dim)
+            out_whole, out_part = alone(whole), shared(part)
+            (out_whole * wanted).sum().backward()
+            (out_part * mine(wanted, dim).detach()).sum().backward()
+        pairs = [(out_part, mine(out_whole.detach(), dim)), (part.grad, mine(whole.grad, dim))]
+        pairs += [(shared.state_dict()[key].double(), value.double()) for key, value in alone.state_dict().items()]
+        pairs += [(shared.eval()(part), mine(alone.eval()(whole).detach(), dim))]
+        found[name] = max(float((one - other).detach().abs().max()) for one, other in pairs)
+    whole = torch.tensor([1.0, 3.0, 2.0, 3.0, 0.0, 3.0], dtype=torch.bfloat16)
+    part = mine(whole, 0)
+    (2 * maximum(part) / launch.world_size()).backward()
+    found["maximum"] = float((part.grad - mine(2 / 3 * (whole == 3), 0)).detach().abs().max())
+    return found
 
 
 if __name__ == "__main__":
-    notes = train(ArrayData(Path(sys.argv[1])), json.loads(sys.argv[3]))
+    training.make_optimiser = make_noting
+    make_deterministic(threads=1)
+    notes = {name: train(ArrayData(Path(sys.argv[1])), changes) for name, changes in CASES.items()}
+    notes["deviations"] = deviations()
     (Path(sys.argv[2]) / f"{launch.rank()}.json").write_text(json.dumps(notes))
-    assert os.environ["OMP_NUM_THREADS"]
