@@ -65,5 +65,6 @@ def _number(names: dict[str, str], *, alone: int) -> int:
     if found is None:
         return alone
     if names[found] not in os.environ:
-        raise InputError(f"{found} has not set {names[found]}; srun is to be told --ntasks-per-node")
+        hint = "start it with --ntasks-per-node" if found == "srun" else "torchrun sets it"
+        raise InputError(f"{found} has not set {names[found]}; {hint}")
     return int(os.environ[names[found]])
