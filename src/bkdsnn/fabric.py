@@ -33,8 +33,8 @@ def make_fabric(*, precision: str, accelerator: str) -> Fabric:
             accelerator=accelerator,
             devices=here,
             num_nodes=processes // here,
-            # Buffers are equal without being sent: batch statistics are those of the whole batch.
-            strategy=DDPStrategy(broadcast_buffers=False) if processes > 1 else "auto",
+            # Buffers stay equal without being sent: batch statistics are those of the whole batch.
+            strategy=DDPStrategy(forward_sync_buffers=False) if processes > 1 else "auto",
             precision=precision,
             plugins=[_ENVIRONMENTS[launch.launcher()]()],
         )
