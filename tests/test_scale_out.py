@@ -92,6 +92,11 @@ def test_layers_over_shares_of_a_batch_are_those_over_all_of_it(notes):
         assert deviations["maximum"] < 2e-3  # bfloat16
 
 
+def test_a_loss_that_is_no_number_on_one_process_stops_both_at_the_same_step(notes):
+    (message,) = {process["told"] for process in notes}
+    assert message.startswith("epoch 0, step 1: the loss term 'task' is nan")
+
+
 FAILING = """
 import sys
 from bkdsnn import launch, stage
