@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
-from bkdsnn.data.arrays import ArrayData
 from bkdsnn.params import load_params
 from bkdsnn.paths import new_folder
-from bkdsnn.reporting.collect import collect
-from bkdsnn.reporting.figures import draw_figures
-from bkdsnn.reporting.tables import write_tables
 from bkdsnn.stage import run_stage
 from bkdsnn.tracking import report_tracker
 
 
 def build_tables(table: str) -> None:
+    from bkdsnn.data.arrays import ArrayData  # late: an idle process has left without torch
+    from bkdsnn.reporting.collect import collect
+    from bkdsnn.reporting.figures import draw_figures
+    from bkdsnn.reporting.tables import write_tables
+
     params = load_params()
     collected = collect(Path("results/runs") / table, params)
     data = {name: ArrayData(Path("data") / name) for name in dict.fromkeys(row.dataset for row in params.rows.values())}

@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 from bkdsnn import catalogue
-from bkdsnn.data.arrays import manifest_head, write_manifest
 from bkdsnn.params import load_params, validated
 from bkdsnn.paths import new_folder, raw_data, read_json
 from bkdsnn.stage import run_stage
@@ -13,6 +12,8 @@ log = logging.getLogger("bkdsnn")
 
 
 def prepare_data(key: str) -> None:
+    from bkdsnn.data.arrays import manifest_head, write_manifest  # late: an idle process has left without torch
+
     dataset = load_params().entry("datasets", key)
     source = catalogue.load("source", dataset.source)
     settings = validated(source.Settings, dataset.settings, where=f"datasets.{key}.settings")

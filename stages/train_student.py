@@ -83,4 +83,4 @@ def _teacher_digest(run: Run, params: Params) -> str | None:
 
 
 if __name__ == "__main__":
-    run_stage(train_student)
+    run_stage(train_student, shares_work=True)

@@ -44,4 +44,4 @@ def train_teacher(key: str) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(train_teacher)
+    run_stage(train_teacher, shares_work=True)

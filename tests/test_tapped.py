@@ -13,11 +13,12 @@ from torch.nn import functional as F
 from bkdsnn.assembly import load_trained, make_method, make_network, save_trained
 from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
+from bkdsnn.fabric import make_fabric
 from bkdsnn.networks import timm_model, torchvision_resnet
 from bkdsnn.params import MethodPart, Student
 from bkdsnn.paths import new_folder
 from bkdsnn.teachers import NoTeacher
-from bkdsnn.training import Learner, make_fabric, train
+from bkdsnn.training import Learner, train
 
 COMMON = {
     "taps": {"last": "norm"},

@@ -8,13 +8,14 @@ from bkdsnn import catalogue
 from bkdsnn.assembly import load_trained, save_trained
 from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
+from bkdsnn.fabric import make_fabric
 from bkdsnn.methods import bkd
 from bkdsnn.optimisation import learning_rate, make_optimiser
 from bkdsnn.params import Optimiser, Recipe, Student
 from bkdsnn.paths import new_folder
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.teachers import LiveTeacher
-from bkdsnn.training import Learner, Trained, make_fabric, train
+from bkdsnn.training import Learner, Trained, train
 
 SETTINGS = {"time_steps": 2, "widths": [4, 8], "blocks": [1, 1], "stem_stride": 1, "neuron": NEURON}
 RECIPE = Recipe(

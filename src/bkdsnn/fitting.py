@@ -10,11 +10,12 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from bkdsnn.assembly import save_trained
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
+from bkdsnn.fabric import make_fabric
 from bkdsnn.params import Recipe
 from bkdsnn.paths import digest, new_folder
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.tracking import AnyTracker
-from bkdsnn.training import Learner, Teacher, make_fabric, train
+from bkdsnn.training import Learner, Teacher, train
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def fit(
             seed=seed,
             on_epoch=on_epoch,
         )
-    with new_folder(target) as folder:
-        save_trained(folder, trained, data=engine.data, teacher=teacher_digest)
-    tracker.model(digest(target))
+    if engine.fabric.is_global_zero:
+        with new_folder(target) as folder:
+            save_trained(folder, trained, data=engine.data, teacher=teacher_digest)
+        tracker.model(digest(target))

@@ -1,24 +1,70 @@
-"""Which of how many processes this is, as the launcher says (torchrun, srun); without one: the first of one."""
+"""The processes that a launcher (torchrun, srun) started for one stage: from its variables, without importing torch.
+
+`$LAUNCH` in dvc.yaml chooses the launcher, `BKDSNN_SHARE` says how many stages share the machine; neither is hashed.
+"""
 
 import os
+from typing import Literal
 
 from bkdsnn.errors import InputError
 
 
+def launcher() -> Literal["torchrun", "srun"] | None:
+    """Who started this process. A batch script has SLURM's variables too, only a step of `srun` has its own count."""
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        return "torchrun"
+    return "srun" if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1 else None
+
+
 def rank() -> int:
-    """This process's number, from 0."""
-    return _number("RANK", "SLURM_PROCID", default=0)
+    """This process's number among those of the stage; process 0 writes, prints and tracks."""
+    return _number({"torchrun": "RANK", "srun": "SLURM_PROCID"}, alone=0)
 
 
 def world_size() -> int:
-    """How many processes the launcher started."""
-    return _number("WORLD_SIZE", "SLURM_NTASKS", default=1)
+    """How many processes work on this stage."""
+    return _number({"torchrun": "WORLD_SIZE", "srun": "SLURM_NTASKS"}, alone=1)
 
 
-def _number(*names: str, default: int) -> int:
-    for name in names:
-        if name in os.environ:
-            if not os.environ[name].isdecimal():
-                raise InputError(f"{name}: '{os.environ[name]}' is no number of a process")
-            return int(os.environ[name])
-    return default
+def local_size() -> int:
+    """How many of them run on this machine."""
+    return _number({"torchrun": "LOCAL_WORLD_SIZE", "srun": "SLURM_NTASKS_PER_NODE"}, alone=1)
+
+
+def go_alone() -> None:
+    """Process 0 goes on as the only one, in a stage whose work cannot be shared; the others have left."""
+    for name in ("RANK", "WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):
+        os.environ.pop(name, None)
+
+
+def cores() -> int:
+    """How many cores this process may use: its part of the machine's."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(found // _sharers(), 1)
+
+
+def threads() -> int | None:
+    """How many threads torch may use where the machine is shared; None: it is not, torch decides."""
+    return cores() if _sharers() > 1 else None
+
+
+def no_bar() -> bool | None:
+    """tqdm's `disable`: a process other than 0 shows no progress bar, process 0 (None) shows it on a terminal."""
+    return True if rank() else None
+
+
+def _sharers() -> int:
+    text = os.environ.get("BKDSNN_SHARE", "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"BKDSNN_SHARE: '{text}' is no number of stages that share this machine")
+    return int(text) * local_size()
+
+
+def _number(names: dict[str, str], *, alone: int) -> int:
+    found = launcher()
+    if found is None:
+        return alone
+    if names[found] not in os.environ:
+        hint = "start it with --ntasks-per-node" if found == "srun" else "torchrun sets it"
+        raise InputError(f"{found} has not set {names[found]}; {hint}")
+    return int(os.environ[names[found]])

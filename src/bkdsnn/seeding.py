@@ -6,6 +6,9 @@ import os
 import torch
 from torch import Tensor
 
+from bkdsnn import launch
+from bkdsnn.device_pool import take_device
+
 # Constants of splitmix64 (Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195), as signed 64-bit numbers.
 _GOLDEN, _MIX_1, _MIX_2 = (c - (1 << 64) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
@@ -29,8 +32,11 @@ def uniform(*, keys: Tensor, count: int) -> Tensor:
 
 
 def make_deterministic(*, threads: int | None) -> None:
-    """Lets torch use deterministic kernels only, full float32 in matrix products, and so many CPU threads."""
-    if threads is not None:
+    """Lets torch use deterministic kernels only, full float32 in matrix products, and so many CPU threads.
+
+    Threads None: this process's part of the cores.
+    """
+    if (threads := threads or launch.threads()) is not None:
         torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, without importing the compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs 4 % of a step (make bench)
@@ -41,12 +47,10 @@ def make_deterministic(*, threads: int | None) -> None:
 
 def default_device() -> torch.device:
     """The accelerator of this machine, or the CPU; `BKDSNN_ACCELERATOR=cpu` asks for the CPU."""
-    found = (
-        None
-        if os.environ.get("BKDSNN_ACCELERATOR") == "cpu"
-        else torch.accelerator.current_accelerator(check_available=True)
-    )
-    return found or torch.device("cpu")
+    if os.environ.get("BKDSNN_ACCELERATOR") == "cpu":
+        return torch.device("cpu")
+    take_device()
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def _mix(z: Tensor) -> Tensor:

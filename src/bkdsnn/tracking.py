@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
+from bkdsnn.launch import rank
+
 log = logging.getLogger(__name__)
 
 
@@ -96,4 +98,4 @@ def report_tracker() -> AnyTracker:
 
 
 def _tracker(**opening: Any) -> AnyTracker:
-    return NoTracker() if os.environ.get("BKDSNN_TRACKING") == "off" else Tracker(**opening)
+    return NoTracker() if os.environ.get("BKDSNN_TRACKING") == "off" or rank() > 0 else Tracker(**opening)

@@ -16,8 +16,11 @@ from tqdm import tqdm
 from bkdsnn.contracts import Batch, NetOutput
 from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
+from bkdsnn.fabric import backward
+from bkdsnn.launch import no_bar
 from bkdsnn.optimisation import learning_rate, make_optimiser
 from bkdsnn.params import Recipe
+from bkdsnn.whole_batch import synchronise_batch_norm, total, whole_means
 
 Teacher = Callable[[Batch], NetOutput | None]
 
@@ -48,17 +51,6 @@ class Trained:
     history: list[dict[str, float]]
 
 
-def make_fabric(*, precision: str, accelerator: str) -> Fabric:
-    """The engine: device and precision. `InputError` for several processes and for fp16 without a GPU."""
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
-    fabric.launch()
-    if fabric.world_size > 1:
-        raise InputError(f"a run is trained by one process, this launcher started {fabric.world_size}")
-    if precision == "16-mixed" and fabric.device.type == "cpu":
-        raise InputError("precision 16-mixed needs a GPU; a CPU has 32-true and bf16-mixed")
-    return fabric
-
-
 def train(
     learner: Learner,
     *,
@@ -73,19 +65,20 @@ def train(
 
     Raises `InputError` when a loss term is no finite number.
     """
+    synchronise_batch_norm(learner, processes=fabric.world_size, device=fabric.device)
     optimiser = make_optimiser(learner, recipe.optimiser)
     module, optimiser = fabric.setup(learner, optimiser)
     history: list[dict[str, float]] = []
     best: dict[str, Tensor] = {}
     best_epoch = -1
-    for epoch in tqdm(range(recipe.epochs), desc="epochs", disable=None):
+    for epoch in tqdm(range(recipe.epochs), desc="epochs", disable=no_bar()):
         start = time.perf_counter()
         lr = learning_rate(epoch=epoch, recipe=recipe)
         for group in optimiser.param_groups:
             group["lr"] = lr
         train_batches = batches.shuffled(epoch=epoch, seed=seed, augmentation=recipe.augmentation)
         terms = _train_epoch(module, optimiser, fabric=fabric, teacher=teacher, batches=train_batches, epoch=epoch)
-        accuracy = top1(learner.student, batches.plain("validation"), fabric=fabric)
+        accuracy = top1(learner.student, batches.shared("validation"), fabric=fabric)
         record = {"epoch": epoch, "lr": lr, **terms, "validation_top1": accuracy}
         history.append(record)
         if best_epoch < 0 or accuracy > history[best_epoch]["validation_top1"]:
@@ -97,15 +90,16 @@ def train(
 
 @torch.no_grad()
 def top1(network: nn.Module, batches: Iterable[Batch], *, fabric: Fabric) -> float:
-    """Top-1 accuracy in percent; the logits' mean over time decides."""
+    """Top-1 accuracy in percent over all processes' batches; the logits' mean over time decides."""
     network.eval()
-    right = total = 0
+    right = samples = 0
     for batch in batches:
         with fabric.autocast():
             logits = network(batch.inputs).logits.mean(0)  # [B, K]
         right += int((logits.argmax(1) == batch.labels).sum())
-        total += len(batch.labels)
-    return 100.0 * right / total
+        samples += len(batch.labels)
+    right, samples = total(torch.tensor([right, samples], device=fabric.device)).tolist()
+    return 100.0 * right / samples
 
 
 def _train_epoch(
@@ -125,16 +119,15 @@ def _train_epoch(
         terms = module(batch, teacher(batch))
         loss = torch.stack(list(terms.values())).sum()
         optimiser.zero_grad()
-        fabric.backward(loss)
+        backward(loss, batch=batch, fabric=fabric)
         optimiser.step()
-        size = len(batch.index)
-        samples += size
-        for name, term in {**terms, "loss": loss}.items():
-            value = term.detach() * size
+        samples += batch.size
+        for name, term in whole_means({**terms, "loss": loss}, batch).items():
+            value = term * batch.size
             sums[name] = sums[name] + value if name in sums else value
             if not math.isfinite(value):
                 raise InputError(f"epoch {epoch}, step {step}: the loss term '{name}' is {term.item()}; lower the lr")
-    return {name: float(total) / samples for name, total in sums.items()}
+    return {name: float(term) / samples for name, term in sums.items()}
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

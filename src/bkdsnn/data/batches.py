@@ -1,7 +1,7 @@
 """Batches of a prepared data set: shuffled and augmented for training, in order and plain for everything else."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from bkdsnn.contracts import Batch
 from bkdsnn.data.arrays import ArrayData
-from bkdsnn.data.processes import cores
 from bkdsnn.data.views import View, Views
 from bkdsnn.errors import InputError
+from bkdsnn.launch import cores, rank, world_size
 from bkdsnn.params import Augmentation
 from bkdsnn.seeding import derive_seed, draw_keys
 
@@ -20,7 +20,10 @@ _PLAIN = 8  # without gradients so many times the training batch takes no more m
 
 
 class Batches:
-    """Cuts one data set into `Batch`es on one device; `BKDSNN_WORKERS` processes make the augmented ones."""
+    """Cuts one data set into `Batch`es on one device; `BKDSNN_WORKERS` processes make the augmented ones.
+
+    Raises `InputError` where a training batch has fewer samples than there are processes to share it.
+    """
 
     def __init__(self, data: ArrayData, *, batch_size: int, device: torch.device) -> None:
         self.data = data
@@ -30,14 +33,23 @@ class Batches:
         self._mean = torch.tensor(data.normalise.mean, device=device).view(channels)
         self._std = torch.tensor(data.normalise.std, device=device).view(channels)
         self._makers: dict[Augmentation | None, _Maker] = {}
+        samples = len(data.splits["train"])
+        smallest = samples % batch_size or batch_size
+        if smallest < world_size():
+            raise InputError(
+                f"{world_size()} processes cannot share a batch of {smallest}: {samples} training samples in batches "
+                f"of {batch_size} end with one; start fewer processes"
+            )
 
     def shuffled(self, *, epoch: int, seed: int, augmentation: Augmentation) -> Iterator[Batch]:
-        """The training split in the order that (seed, epoch) gives, as the view that the epoch uses."""
+        """The training split in the order that (seed, epoch) gives, as the view that the epoch uses.
+
+        Each process gets its share of every batch.
+        """
         index = self.data.splits["train"]
         order = np.random.Generator(np.random.Philox(derive_seed("order", seed, epoch))).permutation(len(index))
-        yield from self._views(
-            index[order], view=augmentation.view_of(epoch), augmentation=augmentation, seed=seed, epoch=epoch
-        )
+        view = augmentation.view_of(epoch)
+        yield from self._views(index[order], view=view, augmentation=augmentation, seed=seed, epoch=epoch, share=_share)
 
     def ordered(self, split: str, *, view: int, augmentation: Augmentation) -> Iterator[Batch]:
         """A split in its own order, as one view."""
@@ -46,6 +58,11 @@ class Batches:
     def plain(self, split: str) -> Iterator[Batch]:
         """A split in its own order, not augmented."""
         yield from self._views(self.data.splits[split], view=0, augmentation=None, size=_PLAIN * self.batch_size)
+
+    def shared(self, split: str) -> Iterator[Batch]:
+        """Of a split in its own order, not augmented, this process's share."""
+        mine = _share(self.data.splits[split])
+        yield from self._views(mine, view=0, augmentation=None, size=_PLAIN * self.batch_size)
 
     def again(self, batch: Batch, *, augmentation: Augmentation) -> Tensor:
         """The inputs that this data set has for a batch's samples and view: another cut of the same recordings."""
@@ -60,18 +77,20 @@ class Batches:
         seed: int = 0,
         epoch: int = 0,
         size: int | None = None,
+        share: Callable[[np.ndarray], np.ndarray] = lambda batch: batch,
     ) -> Iterator[Batch]:
         size = size or self.batch_size
-        jobs = [(index[start : start + size], view) for start in range(0, len(index), size)]
-        for (chosen, _), made in zip(jobs, self._maker(augmentation).work_through(jobs), strict=True):
-            yield self._batch(chosen, made, view=view, seed=seed, epoch=epoch)
+        batches = [index[start : start + size] for start in range(0, len(index), size)]
+        jobs = [(share(batch), view) for batch in batches]
+        for batch, (mine, _), made in zip(batches, jobs, self._maker(augmentation).work_through(jobs), strict=True):
+            yield self._batch(mine, made, view=view, seed=seed, epoch=epoch, whole=len(batch))
 
     def _maker(self, augmentation: Augmentation | None) -> "_Maker":
         if augmentation not in self._makers:
             self._makers[augmentation] = _Maker(Views(self.data, augmentation))
         return self._makers[augmentation]
 
-    def _batch(self, index: np.ndarray, made: View, *, view: int, seed: int = 0, epoch: int = 0) -> Batch:
+    def _batch(self, index: np.ndarray, made: View, *, view: int, seed: int, epoch: int, whole: int) -> Batch:
         positions = torch.from_numpy(index)
         return Batch(
             inputs=self._inputs(made),
@@ -79,6 +98,7 @@ class Batches:
             index=positions,
             draws=draw_keys("method", seed=seed, epoch=epoch, index=positions).to(self.device),
             view=view,
+            whole=whole,
         )
 
     def _inputs(self, made: View) -> Tensor:
@@ -123,6 +143,11 @@ class _Maker(Dataset):
     def __getitem__(self, job: tuple[np.ndarray, int]) -> View:
         index, view = job
         return self.views.make(index, view=view)
+
+
+def _share(index: np.ndarray) -> np.ndarray:
+    """This process's part of samples that all processes know: one of as many runs of them, as equal as can be."""
+    return np.array_split(index, world_size())[rank()]
 
 
 def _workers(default: int) -> int:

@@ -13,8 +13,8 @@ from pydantic import PositiveInt
 from tqdm import tqdm
 
 from bkdsnn.contracts import Shape
-from bkdsnn.data.processes import cores
 from bkdsnn.errors import InputError
+from bkdsnn.launch import cores
 from bkdsnn.params import Closed
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")

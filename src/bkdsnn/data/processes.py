@@ -1,7 +1,6 @@
 """The same work for many files, in several processes."""
 
 import itertools
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -9,6 +8,8 @@ from multiprocessing import get_context
 
 import numpy as np
 from tqdm import tqdm
+
+from bkdsnn.launch import cores
 
 
 def in_processes(work: Callable, jobs: Iterable[tuple], *, total: int, what: str, workers: int = 0) -> Iterator:
@@ -24,11 +25,6 @@ def in_processes(work: Callable, jobs: Iterable[tuple], *, total: int, what: str
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_keep_memory) as pool:
         others = pool.map(_call, ((work, job) for job in jobs), chunksize=chunk)
         yield from tqdm(itertools.chain(done, others), total=total, desc=what, disable=None)
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _call(work_and_job: tuple[Callable, tuple]) -> object:

@@ -9,6 +9,7 @@ from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.errors import InputError
 from bkdsnn.methods import ce, kdsnn
 from bkdsnn.seeding import uniform
+from bkdsnn.whole_batch import maximum
 
 
 class Settings(kdsnn.Settings):
@@ -33,8 +34,8 @@ def blur_mask(*, draws: Tensor, channels: int, blur_ratio: float) -> Tensor:
 
 
 def rescaled(*, target: Tensor, aligned: Tensor) -> Tensor:
-    """The target with the maximum of `aligned` (official `use_clip`), whose gradient is kept; maxima over the batch."""
-    return target / target.max() * aligned.max()
+    """The target with the maximum of `aligned` (official `use_clip`), whose gradient is kept; over the whole batch."""
+    return target / maximum(target) * maximum(aligned)
 
 
 class Method(nn.Module):

@@ -15,10 +15,10 @@ import torch
 from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, manifest_head, write_manifest
 from bkdsnn.data.batches import Batches
 from bkdsnn.data.event_files import FrameSettings, Recorded, write_frames
-from bkdsnn.data.processes import cores
 from bkdsnn.data.splits import HeldOut, hold_out
 from bkdsnn.events.formats import aedat2
 from bkdsnn.events.recording import Events
+from bkdsnn.launch import cores
 from bkdsnn.params import Augmentation, Dataset
 from bkdsnn.paths import new_folder
 from bkdsnn.stage import run_stage
