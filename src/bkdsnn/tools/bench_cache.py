@@ -68,7 +68,7 @@ def bench_cache() -> None:
         whole = building + seconds["cached"]
         print(f"  {seconds['live']:7.1f}         live teacher")
         print(f"  {whole:7.1f}         cached: {building:.1f} to build the cache, {seconds['cached']:.1f} to train")
-        print(f"  {seconds['live'] / whole:7.1f} x       less time with the cache")
+        print(f"  {seconds['live'] / whole:8.2f} x      less time with the cache")
         _full_tables(parts, live, cached, batches, rules)
 
 
