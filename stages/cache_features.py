@@ -4,8 +4,9 @@ from pathlib import Path
 
 from bkdsnn import launch
 from bkdsnn.assembly import load_trained
-from bkdsnn.caching import TrainingBatches, write_cache
+from bkdsnn.caching import write_cache
 from bkdsnn.data.arrays import ArrayData
+from bkdsnn.data.batches import Batches
 from bkdsnn.params import load_params
 from bkdsnn.paths import digest
 from bkdsnn.seeding import default_device, make_deterministic
@@ -25,7 +26,7 @@ def cache_features(key: str) -> None:
     write_cache(
         Path("data/teacher_outputs") / key,
         teacher=LiveTeacher(network, features=part.features),
-        batches=TrainingBatches(data, batch_size=recipe.batch_size, device=device),
+        batches=Batches(data, batch_size=recipe.batch_size, device=device),
         augmentation=recipe.augmentation,
         dtype=recipe.cache.dtype,
         teacher_digest=digest(weights),
@@ -35,4 +36,4 @@ def cache_features(key: str) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(cache_features)
+    run_stage(cache_features, shares_work=True)

@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 
 from bkdsnn import cache_plan, caching, catalogue
 from bkdsnn.cache_plan import Plan, check_room
-from bkdsnn.caching import TrainingBatches, write_cache
+from bkdsnn.caching import write_cache
 from bkdsnn.contracts import NetOutput
 from bkdsnn.data.arrays import ArrayData
+from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
 from bkdsnn.teachers import LiveTeacher
 
@@ -56,7 +57,7 @@ def write(
 ) -> dict[str, bytes]:
     """Writes a cache and returns its files."""
     teacher = teacher or Teacher()
-    batches = TrainingBatches(ArrayData(tmp_path / "data"), batch_size=8, device=torch.device("cpu"))
+    batches = Batches(ArrayData(tmp_path / "data"), batch_size=8, device=torch.device("cpu"))
     write_cache(
         tmp_path / name,
         teacher=teacher,

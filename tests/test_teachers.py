@@ -5,7 +5,8 @@ import torch
 from conftest import augmentation, write_data
 
 from bkdsnn import cache_plan, catalogue, teachers
-from bkdsnn.caching import TrainingBatches, write_cache
+from bkdsnn.caching import write_cache
+from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
 from bkdsnn.paths import digest, sha256
 from bkdsnn.teachers import CachedTeacher, LiveTeacher, NoTeacher
@@ -32,7 +33,7 @@ def world(request, tmp_path, monkeypatch):
     settings = module.Settings(widths=[4, 8], blocks=[1, 1], stem_stride=1)
     network = module.Network(settings, input_shape=data.input_shape, classes=3)
     network.train()(torch.randn(16, *data.input_shape))  # running statistics that are not the initial ones
-    return LiveTeacher(network, features=["last"]), TrainingBatches(data, batch_size=8, device=CPU)
+    return LiveTeacher(network, features=["last"]), Batches(data, batch_size=8, device=CPU)
 
 
 def cache(folder, world, dtype: str, *, rules=AUGMENTATION) -> CachedTeacher:
@@ -56,7 +57,7 @@ def test_cached_equals_live_to_the_byte_for_the_same_batches(world, tmp_path, ru
     cached = cache(tmp_path / "cache", world, "float32", rules=rules)
     seen = 0
     for view in range(views):
-        for batch in batches.ordered("train", view=view, augmentation=rules):
+        for batch in batches.ordered(view=view, augmentation=rules):
             ours, theirs = cached(batch), live(batch)
             assert torch.equal(ours.logits, theirs.logits)
             assert torch.equal(ours.features["last"], theirs.features["last"])
@@ -86,7 +87,7 @@ def test_soft_labels_are_the_batch_s_own_with_a_cache_as_without(world, tmp_path
     cached = cache(tmp_path / "cache", world, "float32", rules=MIXED)
     stored: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
     for view in range(2):
-        for batch in batches.ordered("train", view=view, augmentation=MIXED):
+        for batch in batches.ordered(view=view, augmentation=MIXED):
             output = live(batch).logits.mean(0)
             stored |= {(view, int(i)): row for i, *row in zip(batch.index, batch.labels, output, strict=True)}
     soft = 0
@@ -105,7 +106,7 @@ def test_soft_labels_are_the_batch_s_own_with_a_cache_as_without(world, tmp_path
 
 def test_another_view_is_another_output(world, tmp_path):
     cached, batches = cache(tmp_path / "cache", world, "float32"), world[1]
-    first, second = (next(batches.ordered("train", view=v, augmentation=AUGMENTATION)) for v in (0, 1))
+    first, second = (next(batches.ordered(view=v, augmentation=AUGMENTATION)) for v in (0, 1))
     assert not torch.equal(cached(first).logits, cached(second).logits)
 
 
@@ -117,9 +118,9 @@ def test_a_cache_that_does_not_match_its_manifest_is_refused_where_it_is_read(wo
     content[-1] ^= 1
     path.write_bytes(content)
     cached = CachedTeacher(folder, data_digest=digest(batches.data.folder), views=2, device=CPU)
-    cached(next(batches.run(0, 40, view=1, augmentation=AUGMENTATION)))
+    cached(next(batches.ordered(0, 40, view=1, augmentation=AUGMENTATION)))
     with pytest.raises(InputError) as told:
-        cached(next(batches.run(32, 40, view=1, augmentation=AUGMENTATION)))
+        cached(next(batches.ordered(32, 40, view=1, augmentation=AUGMENTATION)))
     assert str(told.value) == (
         f"{path}: its bytes do not match manifest.json; "
         "rebuild it with `dvc repro --force --single-item cache_features@resnet-x`"

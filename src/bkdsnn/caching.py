@@ -7,7 +7,7 @@ batches whoever asks it: the bytes depend neither on the number of processes nor
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,19 +28,11 @@ from bkdsnn.shard_store import ShardStore
 log = logging.getLogger(__name__)
 
 
-class TrainingBatches(Batches):
-    """Batches of any run of training samples."""
-
-    def run(self, start: int, stop: int, *, view: int, augmentation: Augmentation) -> Iterator[Batch]:
-        """The training split's samples from `start` to `stop`, in order, as one view."""
-        yield from self._views(self.data.splits["train"][start:stop], view=view, augmentation=augmentation)
-
-
 def write_cache(
     target: Path,
     *,
     teacher: Callable[[Batch], NetOutput],
-    batches: TrainingBatches,
+    batches: Batches,
     augmentation: Augmentation,
     dtype: str,
     teacher_digest: str,
@@ -56,7 +48,7 @@ def write_cache(
         return  # the first process was done before this one had started
     index = batches.data.splits["train"]
     first = stored_rows(
-        teacher(next(batches.run(0, batches.batch_size, view=0, augmentation=augmentation))), dtype=dtype
+        teacher(next(batches.ordered(0, batches.batch_size, view=0, augmentation=augmentation))), dtype=dtype
     )
     shapes = {name: tuple(rows.shape[1:]) for name, rows in first.items()}
     plan = Plan(augmentation.all_views, len(index), shapes, dtype, batches.batch_size)
@@ -117,13 +109,13 @@ def _shard_rows(
     shard: Shard,
     store: ShardStore,
     teacher: Callable[[Batch], NetOutput],
-    batches: TrainingBatches,
+    batches: Batches,
     augmentation: Augmentation,
     dtype: str,
 ) -> dict[str, Tensor] | None:
     """A shard's outputs, or None as soon as another process has finished it."""
     parts = []
-    for batch in batches.run(shard.start, shard.stop, view=shard.view, augmentation=augmentation):
+    for batch in batches.ordered(shard.start, shard.stop, view=shard.view, augmentation=augmentation):
         if store.lists(shard.name):
             return None
         parts.append(stored_rows(teacher(batch), dtype=dtype))

@@ -114,8 +114,8 @@ def test_rand_augment_is_timms_with_the_sample_s_own_seed(images):
 def test_erasing_leaves_the_mean_colour_in_a_rectangle(images):
     index = images.splits["train"]
     batches = Batches(images, batch_size=len(index), device=torch.device("cpu"))
-    plain = next(batches.ordered("train", view=0, augmentation=augmentation())).inputs
-    erased = next(batches.ordered("train", view=0, augmentation=augmentation(erase=1.0))).inputs
+    plain = next(batches.ordered(view=0, augmentation=augmentation())).inputs
+    erased = next(batches.ordered(view=0, augmentation=augmentation(erase=1.0))).inputs
     for before, after in zip(plain, erased, strict=True):
         changed = (after != before).any(0)
         assert (after[:, changed] == 0).all()  # the mean, normalised
@@ -128,8 +128,8 @@ def test_erasing_leaves_the_mean_colour_in_a_rectangle(images):
 def test_mixup_adds_a_partner_with_the_weight_that_the_labels_have(images):
     index = images.splits["train"]
     batches = Batches(images, batch_size=len(index), device=torch.device("cpu"))
-    plain = next(batches.ordered("train", view=0, augmentation=augmentation()))
-    mixed = next(batches.ordered("train", view=0, augmentation=augmentation(mixup=MIXUP)))
+    plain = next(batches.ordered(view=0, augmentation=augmentation()))
+    mixed = next(batches.ordered(view=0, augmentation=augmentation(mixup=MIXUP)))
     assert mixed.labels.shape == (40, 3)
     assert torch.allclose(mixed.labels.sum(1), torch.ones(40))
     made = Views(images, augmentation(mixup=MIXUP)).make(index, view=0)
@@ -174,8 +174,8 @@ def test_mixup_is_off_from_its_off_epoch_on(images):
     before, after = (next(batches.shuffled(epoch=epoch, seed=0, augmentation=rules)) for epoch in (4, 5))
     assert before.labels.dim() == 2
     assert after.labels.dim() == 1
-    plain = next(batches.ordered("train", view=2, augmentation=augmentation(views=3, shift=1)))
-    unmixed = next(batches.ordered("train", view=5, augmentation=rules))
+    plain = next(batches.ordered(view=2, augmentation=augmentation(views=3, shift=1)))
+    unmixed = next(batches.ordered(view=5, augmentation=rules))
     assert torch.equal(plain.inputs, unmixed.inputs)
     assert augmentation(views=3, mixup=MIXUP | {"off_epoch": None}).all_views == 3
 

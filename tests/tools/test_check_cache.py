@@ -5,7 +5,8 @@ import torch
 from conftest import augmentation, write_data
 
 from bkdsnn import catalogue
-from bkdsnn.caching import TrainingBatches, write_cache
+from bkdsnn.caching import write_cache
+from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
 from bkdsnn.paths import digest
 from bkdsnn.teachers import CachedTeacher, LiveTeacher
@@ -22,7 +23,7 @@ def world(tmp_path, monkeypatch):
     torch.manual_seed(0)
     settings = module.Settings(widths=[4, 8], blocks=[1, 1], stem_stride=1)
     network = module.Network(settings, input_shape=(1, 8, 8), classes=3)
-    batches = TrainingBatches(data, batch_size=8, device=torch.device("cpu"))
+    batches = Batches(data, batch_size=8, device=torch.device("cpu"))
     return tmp_path / "cache", LiveTeacher(network, features=["last"]), batches
 
 

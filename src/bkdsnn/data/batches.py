@@ -51,9 +51,11 @@ class Batches:
         view = augmentation.view_of(epoch)
         yield from self._views(index[order], view=view, augmentation=augmentation, seed=seed, epoch=epoch, share=_share)
 
-    def ordered(self, split: str, *, view: int, augmentation: Augmentation) -> Iterator[Batch]:
-        """A split in its own order, as one view."""
-        yield from self._views(self.data.splits[split], view=view, augmentation=augmentation)
+    def ordered(
+        self, start: int = 0, stop: int | None = None, *, view: int, augmentation: Augmentation
+    ) -> Iterator[Batch]:
+        """The training split in its own order, or its samples from `start` to `stop`, as one view."""
+        yield from self._views(self.data.splits["train"][start:stop], view=view, augmentation=augmentation)
 
     def plain(self, split: str) -> Iterator[Batch]:
         """A split in its own order, not augmented."""

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from bkdsnn.assembly import make_method
-from bkdsnn.caching import TrainingBatches, write_cache
+from bkdsnn.caching import write_cache
 from bkdsnn.contracts import Batch, NetOutput
+from bkdsnn.data.batches import Batches
 from bkdsnn.params import Augmentation, MethodPart
 from bkdsnn.paths import digest
 from bkdsnn.seeding import make_deterministic
@@ -40,7 +41,7 @@ def bench_cache() -> None:
         os.environ["DVC_ROOT"] = name  # unfinished shards go there, and away with it
         data = random_images(folder / "data")
         data.splits["train"] = data.splits["train"][:IMAGES]
-        batches = TrainingBatches(data, batch_size=BATCH, device=torch.device("cpu"))
+        batches = Batches(data, batch_size=BATCH, device=torch.device("cpu"))
         network = build(parts["teachers"]["vit-small-cifar"], input_shape=data.input_shape, classes=10)
         live = LiveTeacher(network, features=["last"])
         start = time.perf_counter()
@@ -72,11 +73,9 @@ def bench_cache() -> None:
         _full_tables(parts, live, cached, batches, rules)
 
 
-def _full_tables(
-    parts: dict, live: LiveTeacher, cached: CachedTeacher, batches: TrainingBatches, rules: Augmentation
-) -> None:
+def _full_tables(parts: dict, live: LiveTeacher, cached: CachedTeacher, batches: Batches, rules: Augmentation) -> None:
     """Hours of 12 CIFAR runs, from the time of single steps: not measured as a whole."""
-    batch = next(batches.run(0, BATCH, view=0, augmentation=rules))
+    batch = next(batches.ordered(0, BATCH, view=0, augmentation=rules))
     looks = {"live": _median(lambda: live(batch), times=5), "cached": _median(lambda: cached(batch), times=50)}
     size = ", ".join(f"{value:,} {name}" for name, value in CIFAR.items())
     print(f"\n{RUNS} whole runs, extrapolated from steps of {BATCH}: {size}; h live, h cached, ratio")
@@ -93,9 +92,9 @@ def _full_tables(
 
 
 def _learner(
-    parts: dict, name: str, cached: CachedTeacher, batches: TrainingBatches, rules: Augmentation
+    parts: dict, name: str, cached: CachedTeacher, batches: Batches, rules: Augmentation
 ) -> tuple[nn.Module, nn.Module]:
-    batch = next(batches.run(0, BATCH, view=0, augmentation=rules))
+    batch = next(batches.ordered(0, BATCH, view=0, augmentation=rules))
     student = build(parts["students"][name], input_shape=tuple(batch.inputs.shape[1:]), classes=10)
     part = MethodPart(**parts["methods"]["mixed"])
     method = make_method(part, part.settings, student=student, teacher_output=cached(batch), batch=batch, seed=0)
@@ -106,7 +105,7 @@ def _train(
     student: nn.Module,
     method: nn.Module,
     teacher: Callable[[Batch], NetOutput],
-    batches: TrainingBatches,
+    batches: Batches,
     rules: Augmentation,
     *,
     seed: int,

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from bkdsnn.assembly import load_trained
-from bkdsnn.caching import TrainingBatches
 from bkdsnn.data.arrays import ArrayData
+from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
 from bkdsnn.params import Augmentation, load_params
 from bkdsnn.paths import digest
@@ -51,13 +51,13 @@ def check_cache(key: str) -> None:
     compare(
         cached,
         LiveTeacher(network, features=part.features),
-        batches=TrainingBatches(data, batch_size=recipe.batch_size, device=device),
+        batches=Batches(data, batch_size=recipe.batch_size, device=device),
         augmentation=recipe.augmentation,
     )
 
 
 def compare(
-    cached: CachedTeacher, live: LiveTeacher, *, batches: TrainingBatches, augmentation: Augmentation
+    cached: CachedTeacher, live: LiveTeacher, *, batches: Batches, augmentation: Augmentation
 ) -> dict[str, float]:
     """The largest difference of each output, as a part of its largest value; `InputError` beyond what is allowed."""
     for name in cached.manifest["sha256"]:
@@ -69,7 +69,7 @@ def compare(
     chosen = sorted({len(known) - 1, *random.permutation(len(known))[: SAMPLE - 1].tolist()})
     differences, largest = {}, {}
     for view, start in (known[number] for number in chosen):
-        batch = next(batches.run(start, start + size, view=view, augmentation=augmentation))
+        batch = next(batches.ordered(start, start + size, view=view, augmentation=augmentation))
         ours, theirs = cached(batch), live(batch)
         pairs = {"logits": (ours.logits, theirs.logits)}
         pairs |= {name: (feature, theirs.features[name]) for name, feature in ours.features.items()}
