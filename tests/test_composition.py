@@ -106,9 +106,9 @@ def _imports(path: Path) -> set[str]:
 
 FLOORS = (
     ("errors", "contracts", "params", "validation", "paths", "seeding", "events", "composition", "catalogue"),
-    ("data", "spiking", "tapped", "weights", "stage", "tracking", "tracking_worker"),
+    ("data", "spiking", "tapped", "weights", "stage", "tracking", "tracking_worker", "checkpoint", "sharing", "progress"),
     ("networks", "methods"),
-    ("training", "evaluation", "teachers", "optimisation", "caching"),
+    ("training", "evaluation", "teachers", "optimisation", "caching", "measuring", "resuming", "snapshot"),
     ("assembly", "checking", "reporting"),
     ("fitting", "judging", "tools"),
 )
@@ -137,7 +137,7 @@ def test_imports_point_down(path):
         ("omegaconf", set()),
         ("dvc", {"tools"}),
         ("spikingjelly", {"spiking", "networks", "evaluation"}),
-        ("lightning_fabric", {"training"}),
+        ("lightning_fabric", {"training", "fitting", "measuring", "resuming", "snapshot"}),
         ("timm", {"networks", "data"}),
         ("torchvision", {"networks", "data"}),
         ("numba", {"events"}),

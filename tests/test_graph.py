@@ -11,6 +11,8 @@ PACKAGE = ROOT / "src/bkdsnn"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # What every stage reads and what changes no output: errors, paths, logging, tracking, the schema, the loader.
 NEUTRAL = {"errors", "paths", "stage", "tracking", "params", "validation", "catalogue", "__init__"}
+# What brings a run to the same bytes by another way (tests/test_resuming.py), or measures it.
+NEUTRAL |= {"checkpoint", "measuring", "resuming", "sharing", "snapshot"}
 # Named by params.yaml, so dvc.yaml names them through it.
 BY_NAME = ("networks/", "methods/", "data/sources/", "events/formats/")
 

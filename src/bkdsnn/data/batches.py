@@ -31,10 +31,14 @@ class Batches:
         self._std = torch.tensor(data.normalise.std, device=device).view(channels)
         self._makers: dict[Augmentation | None, _Maker] = {}
 
-    def shuffled(self, *, epoch: int, seed: int, augmentation: Augmentation) -> Iterator[Batch]:
-        """The training split in the order that (seed, epoch) gives, as the view that the epoch uses."""
+    def shuffled(self, *, epoch: int, seed: int, augmentation: Augmentation, start: int = 0) -> Iterator[Batch]:
+        """The training split in the order that (seed, epoch) gives, as the view that the epoch uses.
+
+        The first `start` batches are left out, and not made.
+        """
         index = self.data.splits["train"]
         order = np.random.Generator(np.random.Philox(derive_seed("order", seed, epoch))).permutation(len(index))
+        order = order[start * self.batch_size :]
         yield from self._views(
             index[order], view=augmentation.view_of(epoch), augmentation=augmentation, seed=seed, epoch=epoch
         )
