@@ -106,7 +106,18 @@ def _imports(path: Path) -> set[str]:
 
 FLOORS = (
     ("errors", "contracts", "params", "validation", "paths", "seeding", "events", "composition", "catalogue"),
-    ("data", "spiking", "tapped", "weights", "stage", "tracking", "tracking_worker", "checkpoint", "sharing", "progress"),
+    (
+        "data",
+        "spiking",
+        "tapped",
+        "weights",
+        "stage",
+        "tracking",
+        "tracking_worker",
+        "checkpoint",
+        "sharing",
+        "progress",
+    ),
     ("networks", "methods"),
     ("training", "evaluation", "teachers", "optimisation", "caching", "measuring", "resuming", "snapshot"),
     ("assembly", "checking", "reporting"),

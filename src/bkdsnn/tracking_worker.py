@@ -129,7 +129,7 @@ class Store:
             logging.getLogger(name).setLevel(logging.WARNING)
         root = Path.cwd()
         own = os.environ.get("MLFLOW_TRACKING_URI")
-        self._uri = own or f"sqlite:///{root / 'mlflow.db'}"
+        self._uri = own or _local_store(root / "mlflow.db")
         self._client = MlflowClient(self._uri)
         found = self._client.get_experiment_by_name(EXPERIMENT)
         remote = own and not own.startswith(("sqlite", "file"))
@@ -162,6 +162,17 @@ class Store:
         newest = ["attributes.start_time DESC"]
         runs = self._client.search_runs([self._experiment], condition, max_results=1, order_by=newest)
         return runs[0].info.run_id if runs else None
+
+
+def _local_store(path: Path) -> str:
+    """Its address; it is made under another name, as a kill must not leave half of its tables."""
+    from mlflow import MlflowClient
+
+    if not path.exists():
+        partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+        MlflowClient(f"sqlite:///{partial}").search_experiments()
+        os.replace(partial, path)
+    return f"sqlite:///{path}"
 
 
 def _commit() -> str:
