@@ -50,7 +50,7 @@ bench: $(READY) ## what events, images, start-up and a training step cost on thi
 
 .PHONY: torture
 torture: $(READY) ## kill a dvc repro 20 times and compare its bytes with an unbroken one (SEED=... for other moments)
-	$(RUN) python -m bkdsnn.tools.torture $(SEED)
+	$(RUN) python -m bkdsnn.tools.torture "$(SEED)"
 
 .PHONY: params
 params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)

@@ -33,7 +33,7 @@ class Project:
         return Project(folder, root=root)
 
     def start(self, **environment: str) -> subprocess.Popen:
-        """The run's stage, as DVC starts it."""
+        """The run's stage, as DVC starts it, in a process group of its own."""
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "BKDSNN_"))
         }
@@ -51,6 +51,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
 
     def run(self, **environment: str) -> str:

@@ -144,7 +144,7 @@ def test_imports_point_down(path):
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("mlflow", {"tracking_worker"}),
+        ("mlflow", {"tracking_worker", "tools"}),
         ("omegaconf", set()),
         ("dvc", {"tools"}),
         ("spikingjelly", {"spiking", "networks", "evaluation"}),

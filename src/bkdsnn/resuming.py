@@ -65,11 +65,17 @@ class Keeper:
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches; between two of them the state is saved where it is time."""
-        for batch in batches:
-            yield batch
-            if self._stopping or time.monotonic() >= self._saved + self._every:
-                self._save()
-                self._stop_if_asked()
+        try:
+            for batch in batches:
+                yield batch
+                if self._stopping or time.monotonic() >= self._saved + self._every:
+                    self._save()
+                    self._stop_if_asked()
+        except RuntimeError:  # the loader's: its workers end by the same signal
+            if not self._stopping:
+                raise
+            self._save()
+            self._stop_if_asked()
 
     def epoch_done(self) -> None:
         """The state is saved, but for epochs so short that this would take a noticeable part of the time."""
@@ -109,9 +115,7 @@ class Keeper:
 
 
 class NoKeeper:
-    """Takes the same calls and keeps nothing."""
-
-    newest = None
+    """Takes the loop's calls and keeps nothing."""
 
     def start(self, learner: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
         return Progress()

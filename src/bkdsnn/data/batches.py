@@ -1,6 +1,7 @@
 """Batches of a prepared data set: shuffled and augmented for training, in order and plain for everything else."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import numpy as np
@@ -121,12 +122,18 @@ class _Maker(Dataset):
                 num_workers=self._workers,
                 multiprocessing_context="fork",  # what the data set has mapped stays mapped
                 persistent_workers=True,
+                worker_init_fn=_end_quietly,
             )
         yield from self._loader
 
     def __getitem__(self, job: tuple[np.ndarray, int]) -> View:
         index, view = job
         return self.views.make(index, view=view)
+
+
+def _end_quietly(_worker: int) -> None:
+    """A pre-empted job's SIGTERM reaches all its processes; it must not look like a failure while the run saves."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 def _workers(default: int) -> int:
