@@ -5,6 +5,8 @@ import random
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from test_training import RECIPE, run, same
 
 from bkdsnn import resuming
@@ -45,6 +47,21 @@ def test_interrupted_twice_it_ends_with_the_same_bytes(data, keeper, optimiser, 
     resumed = run(data, recipe=chosen, keeper=keeper)
     assert same(resumed, unbroken)
     assert [list(record) for record in resumed.history] == [list(record) for record in unbroken.history]
+
+
+def test_the_scale_of_float16_goes_on_too(data, keeper, tmp_path, monkeypatch):
+    """On a CPU the engine refuses float16; its parts are there all the same."""
+
+    def fabric(**_) -> Fabric:
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=2)
+        return Fabric(accelerator="cpu", devices=1, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
+
+    monkeypatch.setattr("test_training.make_fabric", fabric)
+    unbroken = run(data)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, keeper=keeper, stop_after=5)
+    assert read_state(tmp_path / "states")[1]["precision"]["scale"] == 4096.0
+    assert same(run(data, keeper=keeper), unbroken)
 
 
 def test_every_random_generator_goes_on_where_it_was(data, keeper):

@@ -45,14 +45,14 @@ def write_state(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any])
 def read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The newest state that is whole; one that is not is told in one line, and removed."""
     for partial in folder.glob("*.partial-*"):
-        partial.unlink()
+        partial.unlink(missing_ok=True)
     for path in reversed(states(folder)):
         if sha256(path)[:_HASH] == path.stem.split("-")[1]:
             with safe_open(path, "pt") as file:
                 facts = json.loads(file.metadata()["facts"])
                 return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (no mapping)
         log.warning("%s: its bytes do not match its name: not used, the state before it is", path)
-        path.unlink()
+        path.unlink(missing_ok=True)
     return None
 
 

@@ -27,7 +27,7 @@ def capture(
         **{
             f"optimiser/{name}/{key}": tensor
             for name, parameter in _parameters(learner, optimiser)
-            for key, tensor in optimiser.state[parameter].items()
+            for key, tensor in optimiser.state.get(parameter, {}).items()
             if tensor is not None
         },
         **{f"random/{name}": tensor for name, tensor in _generators(fabric.device).items()},
@@ -87,11 +87,14 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
     """What differs between two `made_by`, by name; empty where nothing does."""
     found = []
     for name, value in here.items():
+        theirs = there.get(name)
+        if theirs == value:
+            continue
         if name == "code":
-            files = sorted(file for file in there[name] | value if there[name].get(file) != value.get(file))
-            found += [f"code ({', '.join(files)})"] if files else []
-        elif there[name] != value:
-            found.append(f"{name} ({there[name]}, here {value})")
+            files = sorted(file for file in theirs | value if theirs.get(file) != value.get(file))
+            found.append(f"code ({', '.join(files)})")
+        else:
+            found.append(f"{name} ({theirs}, here {value})")
     return " and ".join(found)
 
 
