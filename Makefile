@@ -53,6 +53,10 @@ bench: $(READY) ## what events, images, the cache, start-up and a training step 
 check-cache: $(READY) ## stored teacher outputs against the live teacher (KEY=... for one cache)
 	$(RUN) python -m bkdsnn.tools.check_cache $(KEY)
 
+.PHONY: torture
+torture: $(READY) ## kill a dvc repro 20 times and compare its bytes with an unbroken one (SEED=... for other moments)
+	$(RUN) python -m bkdsnn.tools.torture "$(SEED)"
+
 .PHONY: params
 params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)
 	$(RUN) python -m bkdsnn.tools.compose $(if $(TABLE),table=$(TABLE))
@@ -62,6 +66,6 @@ readme: $(READY) ## the committed table into README.md
 	$(RUN) python -m bkdsnn.tools.readme
 
 .PHONY: clean
-clean: ## remove .venv, data, models, .resume (DVC restores what .dvc/cache holds; results and mlflow.db stay)
-	rm -rf $(VENV) data models .resume raw/digits-dvs dvc_plots .pytest_cache .ruff_cache
+clean: ## remove .venv, data, models, states of killed runs (DVC restores what .dvc/cache holds; results and mlflow.db stay)
+	rm -rf $(VENV) .resume data models raw/digits-dvs dvc_plots .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,7 +11,6 @@ from bkdsnn.params import Params, Run, load_params
 from bkdsnn.paths import digest, read_json
 from bkdsnn.stage import run_stage
 from bkdsnn.teachers import CachedTeacher, LiveTeacher, NoTeacher
-from bkdsnn.tracking import training_tracker
 from bkdsnn.training import Teacher
 
 
@@ -33,26 +32,28 @@ def train_student(key: str) -> None:
         seed=run.seed,
     )
     teacher_digest = _teacher_digest(run, params)
-    with training_tracker(name=key, kind="student", seed=run.seed) as tracker:
-        tracker.params(
-            {
-                "run": run.model_dump(include={"table", "row", "seed", "dataset", "teacher"}),
-                "student": params.students[run.student].model_dump(),
-                "method": {"name": run.method, **settings},
-                "recipe": engine.recipe.model_dump(),
-                "sha256": {"data": digest(data.folder), "teacher": teacher_digest},
-            }
-        )
-        fit(
-            engine,
-            student=student,
-            method=method.to(engine.fabric.device),
-            teacher=teacher,
-            teacher_digest=teacher_digest,
-            seed=run.seed,
-            target=Path("models/students") / run.table / key,
-            tracker=tracker,
-        )
+    fit(
+        engine,
+        name=key,
+        kind="student",
+        seed=run.seed,
+        params={
+            "run": run.model_dump(include={"table", "row", "seed", "dataset", "teacher"}),
+            "student": params.students[run.student].model_dump(),
+            "method": {"name": run.method, **settings},
+            "recipe": engine.recipe.model_dump(),
+            "sha256": {
+                "data": digest(data.folder),
+                "teacher": teacher_digest,
+                "teacher_outputs": run.teacher and digest(Path(run.teacher_path)),
+            },
+        },
+        student=student,
+        method=method.to(engine.fabric.device),
+        teacher=teacher,
+        teacher_digest=teacher_digest,
+        target=Path("models/students") / run.table / key,
+    )
 
 
 def _teacher(run: Run, params: Params, engine: Engine) -> Teacher:

@@ -9,7 +9,6 @@ from bkdsnn.params import load_params
 from bkdsnn.paths import digest
 from bkdsnn.stage import run_stage
 from bkdsnn.teachers import NoTeacher
-from bkdsnn.tracking import training_tracker
 
 
 def train_teacher(key: str) -> None:
@@ -23,24 +22,23 @@ def train_teacher(key: str) -> None:
     method = make_method(
         method_part, method_part.settings, student=network, teacher_output=None, batch=batch, seed=part.seed
     )
-    with training_tracker(name=key, kind="teacher", seed=part.seed) as tracker:
-        tracker.params(
-            {
-                "teacher": part.model_dump(),
-                "recipe": engine.recipe.model_dump(),
-                "sha256": {"data": digest(data.folder)},
-            }
-        )
-        fit(
-            engine,
-            student=network,
-            method=method,
-            teacher=NoTeacher(),
-            teacher_digest=None,
-            seed=part.seed,
-            target=Path("models/teachers") / key,
-            tracker=tracker,
-        )
+    fit(
+        engine,
+        name=key,
+        kind="teacher",
+        seed=part.seed,
+        params={
+            "teacher": part.model_dump(),
+            "method": {"name": part.method, **method_part.settings},
+            "recipe": engine.recipe.model_dump(),
+            "sha256": {"data": digest(data.folder)},
+        },
+        student=network,
+        method=method,
+        teacher=NoTeacher(),
+        teacher_digest=None,
+        target=Path("models/teachers") / key,
+    )
 
 
 if __name__ == "__main__":

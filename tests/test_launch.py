@@ -69,7 +69,7 @@ def test_stages_and_processes_share_the_cores(environment, monkeypatch):
 def test_only_process_0_talks_to_mlflow(environment, monkeypatch):
     monkeypatch.delenv("BKDSNN_TRACKING", raising=False)
     environment(**TORCHRUN)
-    assert isinstance(tracking.training_tracker(name="a", kind="student", seed=0), tracking.NoTracker)
+    assert isinstance(tracking.training_tracker(name="a", kind="student", seed=0, identity=""), tracking.NoTracker)
     assert launch.no_bar() is True
 
 

@@ -1,70 +1,28 @@
 """A real `dvc repro` of the tiny table in a clone, and what users do next; the tests run in this order."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT
+
+from bkdsnn.tools import clone as clones
 
 ROWS = ("image-ce", "image-bkd", "image-vit", "dvs-mixed", "dvs-swapped")
 MARK = 5  # the clones keep so many feature maps, the checkout another number: proof of whose code ran
 
 
-class Clone:
-    """A copy of this checkout's files in a git repository of its own, set to the tiny table."""
+class Clone(clones.Clone):
+    """A clone with a mark in its code."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True)
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True
-        )
-        for name in listed.stdout.decode().split("\0"):
-            source = ROOT / name
-            if name and source.is_file() and not name.startswith("results/") and name != "dvc.lock":
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source, folder / name)
+        super().__init__(folder)
         judging = folder / "src/bkdsnn/judging.py"
         judging.write_text(re.sub(r"MAP_CLASSES = \d+", f"MAP_CLASSES = {MARK}", judging.read_text()))
-        self.run(sys.executable, "-m", "bkdsnn.tools.compose", "table=tiny", PYTHONPATH="src")
-        self.run("git", "init", "-q")
-        self.run("git", "config", "user.email", "test@example.org")
-        self.run("git", "config", "user.name", "test")
         self.commit()
-
-    def run(self, *command: str, check: bool = True, **environment: str) -> str:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "BKDSNN_", "PYTHONPATH"))}
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env={**kept, "PATH": path, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert not check or done.returncode == 0, done.stdout[-4000:]
-        self.code = done.returncode
-        return done.stdout
-
-    def dvc(self, *arguments: str, **options) -> str:
-        return self.run(sys.executable, "-m", "dvc", *arguments, **options)
-
-    def commit(self) -> None:
-        self.run("git", "add", "-A")
-        self.run("git", "commit", "-q", "-m", "state")
-
-    def bytes(self) -> dict[str, bytes]:
-        files = [self.folder / "dvc.lock", *sorted((self.folder / "results").rglob("*"))]
-        return {str(path.relative_to(self.folder)): path.read_bytes() for path in files if path.is_file()}
 
 
 def stages(output: str) -> set[str]:

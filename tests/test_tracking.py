@@ -12,7 +12,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from bkdsnn.tracking import training_tracker
-with training_tracker(name=sys.argv[1], kind="student", seed=0) as tracker:
+with training_tracker(name=sys.argv[1], kind="student", seed=0, identity=sys.argv[1]) as tracker:
     tracker.params({"method": {"name": "bkd", "blur_ratio": 0.2}})
     for epoch in range(5):
         tracker.metrics({"task": 1.0 / (epoch + 1)}, step=epoch)
@@ -55,7 +55,7 @@ def test_four_processes_that_open_the_store_at_once_leave_it_whole(store):
 
 
 def test_an_evaluation_reopens_the_run_of_its_weights(store, tmp_path):
-    with tracking.training_tracker(name="a-s0", kind="student", seed=0) as first:
+    with tracking.training_tracker(name="a-s0", kind="student", seed=0, identity="i") as first:
         first.model("abc")
     for digest, accuracy in (("abc", 91.0), ("other", 12.0)):
         (tmp_path / "metrics.json").write_text("{}")
@@ -74,7 +74,7 @@ def test_an_evaluation_reopens_the_run_of_its_weights(store, tmp_path):
 
 def test_a_broken_store_is_told_and_stops_nothing(store, monkeypatch, caplog, capfd):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////dev/null/mlflow.db")
-    with tracking.training_tracker(name="a", kind="student", seed=0) as tracker:
+    with tracking.training_tracker(name="a", kind="student", seed=0, identity="i") as tracker:
         for epoch in range(3):
             tracker.metrics({"task": 1.0}, step=epoch)
     assert "the results are not affected" in caplog.text
@@ -84,7 +84,7 @@ def test_tracking_can_be_turned_off(store, tmp_path, monkeypatch):
     monkeypatch.setenv("BKDSNN_TRACKING", "off")
     public = {name for name in vars(tracking.Tracker) if not name.startswith("_")}
     assert public == {name for name in vars(tracking.NoTracker) if not name.startswith("_")}
-    with tracking.training_tracker(name="a", kind="student", seed=0) as tracker:
+    with tracking.training_tracker(name="a", kind="student", seed=0, identity="i") as tracker:
         tracker.params({})
         tracker.metrics({"task": 1.0})
     assert list(tmp_path.iterdir()) == []
@@ -93,7 +93,7 @@ def test_tracking_can_be_turned_off(store, tmp_path, monkeypatch):
 def test_each_experiment_gets_the_evaluation_of_its_own_run(store, monkeypatch):
     for name in ("calm-heron", "late-wren"):
         monkeypatch.setenv("DVC_EXP_NAME", name)
-        with tracking.training_tracker(name="a-s3", kind="student", seed=3) as tracker:
+        with tracking.training_tracker(name="a-s3", kind="student", seed=3, identity=name) as tracker:
             tracker.model("same weights")
     monkeypatch.setenv("DVC_EXP_NAME", "calm-heron")
     with tracking.evaluation_tracker(name="a-s3", kind="student", digest="same weights", seed=3) as tracker:
@@ -103,16 +103,53 @@ def test_each_experiment_gets_the_evaluation_of_its_own_run(store, monkeypatch):
 
 
 def test_a_stage_that_fails_or_is_killed_leaves_no_running_run(store):
-    with pytest.raises(RuntimeError), tracking.training_tracker(name="fails", kind="student", seed=0):
+    with pytest.raises(RuntimeError), tracking.training_tracker(name="fails", kind="student", seed=0, identity="f"):
         raise RuntimeError
-    killed = (
-        "import os; from bkdsnn.tracking import training_tracker as t; w = t(name='killed', kind='student', seed=0)"
-    )
-    subprocess.run([sys.executable, "-c", f"{killed}; os.kill(os.getpid(), 9)"])
+    with pytest.raises(SystemExit), tracking.training_tracker(name="stops", kind="student", seed=0, identity="s"):
+        raise SystemExit(143)
+    subprocess.run([sys.executable, "-c", KILLED])
+    wait_until_killed(store)
+    assert {run.info.run_name: run.info.status for run in store()[1] if run.info.run_name in ("fails", "stops")} == {
+        "fails": "FAILED",
+        "stops": "KILLED",
+    }
+
+
+KILLED = """
+import os
+from bkdsnn.tracking import training_tracker
+tracker = training_tracker(name="killed", kind="student", seed=0, identity="k")
+for epoch in range(3):
+    tracker.metrics({"task": 1.0 / (epoch + 1)}, step=epoch)
+os.kill(os.getpid(), 9)
+"""
+
+
+def wait_until_killed(store) -> None:
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        states = {run.info.run_name: run.info.status for run in store()[1]}
-        if states.get("killed") == "KILLED":
-            break
+    while "KILLED" not in {run.info.status for run in store()[1] if run.info.run_name == "killed"}:
+        assert time.monotonic() < deadline
         time.sleep(0.5)
-    assert (states["fails"], states["killed"]) == ("FAILED", "KILLED")
+
+
+def test_a_run_that_goes_on_continues_its_curve_in_the_same_run(store):
+    with tracking.report_tracker():  # makes the store, which nobody else may look at meanwhile
+        pass
+    subprocess.run([sys.executable, "-c", KILLED])
+    wait_until_killed(store)
+    with tracking.training_tracker(name="killed", kind="student", seed=0, identity="k") as tracker:
+        for epoch in range(1, 5):  # its state was older than its last epochs
+            tracker.metrics({"task": 1.0 / (epoch + 1)}, step=epoch)
+    client, runs = store()
+    (run,) = (run for run in runs if run.info.run_name == "killed")
+    assert run.info.status == "FINISHED"
+    history = client.get_metric_history(run.info.run_id, "task")
+    assert [(entry.step, entry.value) for entry in history] == [(step, 1.0 / (step + 1)) for step in range(5)]
+
+
+def test_mlflow_measures_the_machine(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    with tracking.training_tracker(name="a", kind="student", seed=0, identity="i"):
+        time.sleep(8.0)
+    (run,) = (run for run in store()[1] if run.info.run_name == "a")
+    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= set(run.data.metrics)

@@ -1,20 +1,24 @@
 """The loop: same seed same bytes, the choice of the epoch, and what stops it."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import NEURON, augmentation, write_data
 
 from bkdsnn import catalogue
 from bkdsnn.assembly import load_trained, save_trained
+from bkdsnn.caching import write_cache
 from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
 from bkdsnn.fabric import make_fabric
 from bkdsnn.methods import bkd
 from bkdsnn.optimisation import learning_rate, make_optimiser
 from bkdsnn.params import Optimiser, Recipe, Student
-from bkdsnn.paths import new_folder
+from bkdsnn.paths import digest, new_folder
+from bkdsnn.resuming import NoKeeper
 from bkdsnn.seeding import make_deterministic
-from bkdsnn.teachers import LiveTeacher
+from bkdsnn.teachers import CachedTeacher, LiveTeacher
 from bkdsnn.training import Learner, Trained, train
 
 SETTINGS = {"time_steps": 2, "widths": [4, 8], "blocks": [1, 1], "stem_stride": 1, "neuron": NEURON}
@@ -35,7 +39,17 @@ def data(tmp_path):
     return write_data(tmp_path / "data", shape=(1, 8, 8))
 
 
-def run(data, *, seed: int = 0, recipe: Recipe = RECIPE, spoil: bool = False) -> Trained:
+def run(
+    data,
+    *,
+    seed: int = 0,
+    recipe: Recipe = RECIPE,
+    spoil: bool = False,
+    cache: Path | None = None,
+    stop_after: int | None = None,
+    keeper=lambda fabric: NoKeeper(),
+) -> Trained:
+    """A spiking network trained by `bkd`; its teacher is cached in a folder, or fails after so many steps."""
     make_deterministic(threads=recipe.threads)
     fabric = make_fabric(precision=recipe.precision, accelerator="cpu")
     torch.manual_seed(seed)
@@ -57,21 +71,65 @@ def run(data, *, seed: int = 0, recipe: Recipe = RECIPE, spoil: bool = False) ->
         torch.nn.init.constant_(method.restore[0][2].bias, float("inf"))
     batches = Batches(data, batch_size=recipe.batch_size, device=fabric.device)
     teacher = LiveTeacher(network, features=["last"])
+    if cache:
+        write_cache(
+            cache,
+            teacher=teacher,
+            batches=batches,
+            augmentation=recipe.augmentation,
+            dtype="float32",
+            teacher_digest="t",
+            rank=0,
+            world=1,
+        )
+        teacher = CachedTeacher(cache, data_digest=digest(data.folder), views=2, device=fabric.device)
     return train(
         Learner(student, method),
         fabric=fabric,
-        teacher=teacher,
+        teacher=teacher if stop_after is None else stopping(teacher, stop_after),
         batches=batches,
         recipe=recipe,
         seed=seed,
-        on_epoch=lambda record, seconds: None,
+        on_epoch=lambda record, measured: None,
+        keeper=keeper(fabric),
     )
+
+
+def stopping(teacher, steps: int):
+    """A teacher that fails after so many steps."""
+    counter = iter(range(steps))
+
+    def call(batch):
+        if next(counter, None) is None:
+            raise KeyboardInterrupt
+        return teacher(batch)
+
+    return call
+
+
+def same(first: Trained, second: Trained) -> bool:
+    """To the byte: history and both sets of weights."""
+    pairs = [(first.last, second.last), (first.best, second.best)]
+    weights = all(torch.equal(one[name], other[name]) for one, other in pairs for name in one)
+    return weights and first.history == second.history and first.best_epoch == second.best_epoch
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_number_of_loader_workers_changes_no_byte(data, monkeypatch, workers):
+    alone = run(data)
+    monkeypatch.setenv("BKDSNN_WORKERS", workers)
+    assert same(run(data), alone)
+
+
+def test_a_cached_teacher_gives_the_bytes_of_a_live_one(data, tmp_path):
+    """For batches of one size: 40 samples in fives of 8."""
+    recipe = RECIPE.model_copy(update={"batch_size": 8})
+    assert same(run(data, recipe=recipe, cache=tmp_path / "cache"), run(data, recipe=recipe))
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(data):
     first, again, other = run(data), run(data), run(data, seed=1)
-    assert first.history == again.history
-    assert all(torch.equal(first.last[name], again.last[name]) for name in first.last)
+    assert same(first, again)
     assert first.history != other.history
 
 

@@ -1,23 +1,36 @@
 """One network trained from end to end: engine, loop, tracking, and the folder it ends in."""
 
+import contextlib
 import logging
 import os
+import re
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from lightning_fabric import Fabric
 from torch import nn
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bkdsnn.assembly import save_trained
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
+from bkdsnn.errors import InputError
 from bkdsnn.fabric import make_fabric
 from bkdsnn.params import Recipe
 from bkdsnn.paths import digest, new_folder
+from bkdsnn.progress import NotFinite
+from bkdsnn.resuming import Keeper
 from bkdsnn.seeding import make_deterministic
-from bkdsnn.tracking import AnyTracker
+from bkdsnn.sharing import claimed
+from bkdsnn.snapshot import made_by
+from bkdsnn.tracking import AnyTracker, training_tracker
 from bkdsnn.training import Learner, Teacher, train
 
 log = logging.getLogger(__name__)
+
+_OUT_OF_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
 
 class Engine:
@@ -37,32 +50,69 @@ class Engine:
 def fit(
     engine: Engine,
     *,
+    name: str,
+    kind: str,
+    seed: int,
+    params: dict[str, Any],
     student: nn.Module,
     method: nn.Module,
     teacher: Teacher,
     teacher_digest: str | None,
-    seed: int,
     target: Path,
-    tracker: AnyTracker,
 ) -> None:
-    """Trains and writes `target`; the tracker hears of every epoch."""
+    """Trains and writes `target`, or takes it from another process that was training the same.
 
-    def on_epoch(record: dict[str, float], seconds: float) -> None:
-        values = "  ".join(f"{name} {value:.4g}" for name, value in record.items() if name != "epoch")
-        log.info("epoch %3d  %s  %.1f s", record["epoch"], values, seconds)
-        tracker.metrics({**record, "epoch_seconds": seconds}, step=int(record["epoch"]))
+    `params`: all that the result depends on beside code. A run that was killed goes on from where its state was saved.
+    """
+    fabric, makers = engine.fabric, made_by(engine.fabric)
+    with _claimed(fabric, {"kind": kind, **params}, made_by=makers, target=target) as (folder, taken):
+        if taken:
+            return
+        keeper = Keeper(folder, made_by=makers, fabric=fabric)
+        with training_tracker(name=name, kind=kind, seed=seed, identity=keeper.tracking_id) as tracker:
+            tracker.params(params)
+            with keeper, _explained(student, engine.recipe, keeper), logging_redirect_tqdm([logging.getLogger()]):
+                trained = train(
+                    Learner(student, method),
+                    fabric=fabric,
+                    teacher=teacher,
+                    batches=engine.batches,
+                    recipe=engine.recipe,
+                    seed=seed,
+                    on_epoch=partial(_report, tracker),
+                    keeper=keeper,
+                )
+            with new_folder(target) as written:
+                save_trained(written, trained, data=engine.data, teacher=teacher_digest)
+            tracker.model(digest(target))
 
-    with logging_redirect_tqdm(loggers=[logging.getLogger()]):
-        trained = train(
-            Learner(student, method),
-            fabric=engine.fabric,
-            teacher=teacher,
-            batches=engine.batches,
-            recipe=engine.recipe,
-            seed=seed,
-            on_epoch=on_epoch,
-        )
-    if engine.fabric.is_global_zero:
-        with new_folder(target) as folder:
-            save_trained(folder, trained, data=engine.data, teacher=teacher_digest)
-        tracker.model(digest(target))
+
+def _report(tracker: AnyTracker, record: dict[str, float], measured: dict[str, float]) -> None:
+    values = "  ".join(f"{name} {value:.4g}" for name, value in record.items() if name != "epoch")
+    log.info("epoch %3d  %s  %.1f s", record["epoch"], values, measured["epoch_seconds"])
+    tracker.metrics({**record, **measured}, step=int(record["epoch"]))
+
+
+@contextlib.contextmanager
+def _claimed(fabric: Fabric, made_of: dict[str, Any], **others: Any) -> Iterator[tuple[Path, bool]]:
+    """`claimed` by the first of this run's processes for all of them."""
+    with claimed(made_of, **others) if fabric.is_global_zero else contextlib.nullcontext() as claim:
+        yield fabric.broadcast(claim)
+
+
+@contextlib.contextmanager
+def _explained(student: nn.Module, recipe: Recipe, keeper: Keeper) -> Iterator[None]:
+    """Says what to do about a loss that is no number, and about memory that does not suffice."""
+    try:
+        yield
+    except NotFinite as error:
+        raise InputError(f"{error}; the last state before it is {keeper.newest or 'not on disk'}") from error
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
+            raise
+        steps = getattr(student, "time_steps", 1)
+        raise InputError(
+            f"out of memory with batch_size {recipe.batch_size}, T = {steps}, precision {recipe.precision}: lower the"
+            f" recipe's batch_size or time_steps{'' if recipe.precision != '32-true' else ', or use bf16-mixed'}"
+            f" ({str(error).splitlines()[0] if str(error) else 'MemoryError'})"
+        ) from error

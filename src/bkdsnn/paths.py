@@ -32,13 +32,13 @@ def new_folder(target: Path) -> Iterator[Path]:
         yield partial
         for path in sorted(partial.rglob("*")):
             if path.is_file():
-                _flush(path)
+                flush(path)
         old = target.with_name(f"{target.name}.partial-old-{os.getpid()}")
         if target.exists():
             os.replace(target, old)
         os.replace(partial, target)
         shutil.rmtree(old, ignore_errors=True)
-        _flush(target.parent)
+        flush(target.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -87,7 +87,7 @@ def digest(folder: Path) -> str:
     return sha256(path)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Makes a file's bytes, or a folder's entries, survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -47,8 +47,8 @@ class Tracker:
         return self
 
     def __exit__(self, kind: type | None, _error: object, _trace: object) -> None:
-        """Ends the run as finished or failed and waits until all is stored."""
-        self._send("close", status="FAILED" if kind else "FINISHED")
+        """Ends the run as finished, failed, or (a process that was told to stop) killed; waits until all is stored."""
+        self._send("close", status={None: "FINISHED", SystemExit: "KILLED"}.get(kind, "FAILED"))
         with contextlib.suppress(BrokenPipeError):
             self._worker.stdin.close()
         if self._worker.wait() != 0:
@@ -82,9 +82,9 @@ class NoTracker:
 AnyTracker = Tracker | NoTracker
 
 
-def training_tracker(*, name: str, kind: str, seed: int) -> AnyTracker:
-    """The tracker of a run that begins, a child of the experiment's."""
-    return _tracker(mode="new", name=name, kind=kind, seed=seed)
+def training_tracker(*, name: str, kind: str, seed: int, identity: str) -> AnyTracker:
+    """The tracker of a run that begins, a child of the experiment's, or that goes on: it has the same `identity`."""
+    return _tracker(mode="train", name=name, kind=kind, seed=seed, identity=identity)
 
 
 def evaluation_tracker(*, name: str, kind: str, seed: int, digest: str) -> AnyTracker:

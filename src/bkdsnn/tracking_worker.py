@@ -21,11 +21,12 @@ from filelock import FileLock
 from bkdsnn.paths import project_root
 
 EXPERIMENT = "bkdsnn"
-_MODEL, _PARENT, _KIND = "bkdsnn.model", "bkdsnn.experiment", "bkdsnn.kind"
+_MODEL, _PARENT, _KIND, _IDENTITY = "bkdsnn.model", "bkdsnn.experiment", "bkdsnn.kind", "bkdsnn.identity"
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the stage, whose last calls are still to be stored
+    for ending in (signal.SIGINT, signal.SIGTERM):  # they are for the stage, whose last calls are still to be stored
+        signal.signal(ending, signal.SIG_IGN)
     import mlflow  # noqa: F401  (before the lock: it takes seconds)
 
     own_server = os.environ.get("MLFLOW_TRACKING_URI", "").startswith(("http", "databricks"))
@@ -38,25 +39,43 @@ def main() -> None:
     for call, values in itertools.chain(calls, [("close", {"status": "KILLED"})]):
         if closed:
             break
+        closed = call == "close"
+        if closed and store:
+            store.stop_watching()
         with lock:
             if call == "open":
-                store = Store(**values)
+                store = Store(**values, lock=lock)
             else:
                 getattr(store, call)(**values)
-        closed = call == "close"
 
 
 class Store:
     """One open MLflow run."""
 
-    def __init__(self, *, mode: str, name: str = "", kind: str = "", seed: int = 0, digest: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        lock: contextlib.AbstractContextManager,
+        mode: str,
+        name: str = "",
+        kind: str = "",
+        seed: int = 0,
+        digest: str = "",
+        identity: str = "",
+    ) -> None:
         self._connect()
         self._commit = _commit()
         self._name_of_experiment = os.environ.get("DVC_EXP_NAME") or f"repro-{self._commit[:10]}"
+        self._goes_on = mode == "train"
+        self._monitor = None
         if mode == "experiment":
             self._run = self._parent()
-            return
-        self._run = (mode == "model" and self._of_model(name, digest)) or self._child(name, kind, seed)
+        elif mode == "model":
+            self._run = self._of_model(name, digest) or self._child(name, kind, seed)
+        else:
+            self._run = self._find(**{_IDENTITY: identity}) or self._child(name, kind, seed, **{_IDENTITY: identity})
+            self._client.update_run(self._run, status="RUNNING")
+            self._watch(lock)
 
     def params(self, values: dict[str, Any]) -> None:
         from mlflow.entities import Param
@@ -66,6 +85,10 @@ class Store:
     def metrics(self, values: dict[str, float], step: int) -> None:
         from mlflow.entities import Metric
 
+        if self._goes_on:  # the epochs after the state that a killed run goes on from were logged before
+            first = next(iter(values))
+            if any(known.step == step for known in self._client.get_metric_history(self._run, first)):
+                return
         now = int(time.time() * 1000)
         self._client.log_batch(self._run, metrics=[Metric(key, value, now, step) for key, value in values.items()])
 
@@ -81,6 +104,24 @@ class Store:
     def close(self, status: str) -> None:
         self._client.set_terminated(self._run, status=status)
 
+    def stop_watching(self) -> None:
+        if self._monitor:
+            self._monitor.finish()
+
+    def _watch(self, lock: contextlib.AbstractContextManager) -> None:
+        """CPU, memory, disk, network and GPU of the machine, measured by MLflow itself every 10 s."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        self._monitor = SystemMetricsMonitor(self._run, resume_logging=True, tracking_uri=self._uri)
+        flush = self._monitor.mlflow_logger.flush
+
+        def in_turn() -> None:
+            with lock:
+                flush()
+
+        self._monitor.mlflow_logger.flush = in_turn
+        self._monitor.start()
+
     def _connect(self) -> None:
         from mlflow import MlflowClient
 
@@ -88,7 +129,8 @@ class Store:
             logging.getLogger(name).setLevel(logging.WARNING)
         root = Path.cwd()
         own = os.environ.get("MLFLOW_TRACKING_URI")
-        self._client = MlflowClient(own or f"sqlite:///{root / 'mlflow.db'}")
+        self._uri = own or _local_store(root / "mlflow.db")
+        self._client = MlflowClient(self._uri)
         found = self._client.get_experiment_by_name(EXPERIMENT)
         remote = own and not own.startswith(("sqlite", "file"))
         artifacts = None if remote else (root / "mlartifacts").as_uri()
@@ -106,9 +148,9 @@ class Store:
         tags = {_MODEL: digest, "mlflow.runName": name}
         return self._find(**tags, **{_PARENT: self._name_of_experiment}) or self._find(**tags)
 
-    def _child(self, name: str, kind: str, seed: int) -> str:
+    def _child(self, name: str, kind: str, seed: int, **more: str) -> str:
         tags = {_PARENT: self._name_of_experiment, _KIND: kind, "seed": seed, "mlflow.parentRunId": self._parent()}
-        return self._create(name, {**tags, "mlflow.source.git.commit": self._commit})
+        return self._create(name, {**tags, "mlflow.source.git.commit": self._commit, **more})
 
     def _create(self, name: str, tags: dict[str, Any]) -> str:
         tags = {key: str(value) for key, value in tags.items()}
@@ -120,6 +162,17 @@ class Store:
         newest = ["attributes.start_time DESC"]
         runs = self._client.search_runs([self._experiment], condition, max_results=1, order_by=newest)
         return runs[0].info.run_id if runs else None
+
+
+def _local_store(path: Path) -> str:
+    """Its address; it is made under another name, as a kill must not leave half of its tables."""
+    from mlflow import MlflowClient
+
+    if not path.exists():
+        partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+        MlflowClient(f"sqlite:///{partial}").search_experiments()
+        os.replace(partial, path)
+    return f"sqlite:///{path}"
 
 
 def _commit() -> str:

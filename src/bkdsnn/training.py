@@ -3,7 +3,6 @@
 Teachers, the baseline and every method go through it.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,11 +14,13 @@ from tqdm import tqdm
 
 from bkdsnn.contracts import Batch, NetOutput
 from bkdsnn.data.batches import Batches
-from bkdsnn.errors import InputError
 from bkdsnn.fabric import backward
 from bkdsnn.launch import no_bar
+from bkdsnn.measuring import Meter
 from bkdsnn.optimisation import learning_rate, make_optimiser
 from bkdsnn.params import Recipe
+from bkdsnn.progress import Progress, weights
+from bkdsnn.resuming import AnyKeeper, NoKeeper
 from bkdsnn.whole_batch import synchronise_batch_norm, total, whole_means
 
 Teacher = Callable[[Batch], NetOutput | None]
@@ -59,33 +60,34 @@ def train(
     batches: Batches,
     recipe: Recipe,
     seed: int,
-    on_epoch: Callable[[dict[str, float], float], None],
+    on_epoch: Callable[[dict[str, float], dict[str, float]], None],
+    keeper: AnyKeeper = NoKeeper(),  # noqa: B008 (holds nothing)
 ) -> Trained:
-    """Trains for `recipe.epochs`; calls `on_epoch(record, seconds)` after each.
+    """Trains for `recipe.epochs`, from where the keeper says; calls `on_epoch(record, measured)` after each.
 
-    Raises `InputError` when a loss term is no finite number.
+    Raises `NotFinite` when a loss term is no finite number.
     """
     synchronise_batch_norm(learner, processes=fabric.world_size, device=fabric.device)
     optimiser = make_optimiser(learner, recipe.optimiser)
-    module, optimiser = fabric.setup(learner, optimiser)
-    history: list[dict[str, float]] = []
-    best: dict[str, Tensor] = {}
-    best_epoch = -1
-    for epoch in tqdm(range(recipe.epochs), desc="epochs", disable=no_bar()):
+    module, stepper = fabric.setup(learner, optimiser)
+    progress = keeper.start(learner, optimiser)
+    meter = Meter(fabric)
+    epochs = range(progress.epoch, recipe.epochs)
+    for epoch in tqdm(epochs, desc="epochs", initial=progress.epoch, total=recipe.epochs, disable=no_bar()):
         start = time.perf_counter()
         lr = learning_rate(epoch=epoch, recipe=recipe)
         for group in optimiser.param_groups:
             group["lr"] = lr
-        train_batches = batches.shuffled(epoch=epoch, seed=seed, augmentation=recipe.augmentation)
-        terms = _train_epoch(module, optimiser, fabric=fabric, teacher=teacher, batches=train_batches, epoch=epoch)
-        accuracy = top1(learner.student, batches.shared("validation"), fabric=fabric)
-        record = {"epoch": epoch, "lr": lr, **terms, "validation_top1": accuracy}
-        history.append(record)
-        if best_epoch < 0 or accuracy > history[best_epoch]["validation_top1"]:
-            best_epoch, best = epoch, _weights(learner.student)
-        on_epoch(record, time.perf_counter() - start)
-    last = _weights(learner.student)
-    return Trained(last=last, best=best or last, best_epoch=best_epoch, history=history)
+        rest = batches.shuffled(epoch=epoch, seed=seed, augmentation=recipe.augmentation, start=progress.step)
+        watched = keeper.watch(meter.batches(rest))
+        _train_epoch(module, stepper, fabric=fabric, teacher=teacher, batches=watched, progress=progress, meter=meter)
+        accuracy = top1(learner.student, keeper.watch(batches.shared("validation")), fabric=fabric)
+        record = {"epoch": epoch, "lr": lr, **progress.means(), "validation_top1": accuracy}
+        progress.close_epoch(record, network=learner.student)
+        on_epoch(record, {"epoch_seconds": time.perf_counter() - start, **meter.report()})
+        keeper.epoch_done()
+    last = weights(learner.student)
+    return Trained(last=last, best=progress.best or last, best_epoch=progress.best_epoch, history=progress.history)
 
 
 @torch.no_grad()
@@ -109,26 +111,19 @@ def _train_epoch(
     fabric: Fabric,
     teacher: Teacher,
     batches: Iterable[Batch],
-    epoch: int,
-) -> dict[str, float]:
-    """One pass; returns each term's mean over the samples, and `loss`, their sum."""
+    progress: Progress,
+    meter: Meter,
+) -> None:
+    """One pass; the progress takes each step's terms, and `loss`, their sum."""
     module.train()
-    sums: dict[str, Tensor] = {}
-    samples = 0
-    for step, batch in enumerate(batches):
-        terms = module(batch, teacher(batch))
+    for batch in batches:
+        teacher_output = teacher(batch)
+        meter.lap("teacher")
+        terms = module(batch, teacher_output)
+        meter.lap("student")
         loss = torch.stack(list(terms.values())).sum()
         optimiser.zero_grad()
         backward(loss, batch=batch, fabric=fabric)
         optimiser.step()
-        samples += batch.size
-        for name, term in whole_means({**terms, "loss": loss}, batch).items():
-            value = term * batch.size
-            sums[name] = sums[name] + value if name in sums else value
-            if not math.isfinite(value):
-                raise InputError(f"epoch {epoch}, step {step}: the loss term '{name}' is {term.item()}; lower the lr")
-    return {name: float(term) / samples for name, term in sums.items()}
-
-
-def _weights(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+        meter.lap("backward")
+        progress.add(whole_means({**terms, "loss": loss}, batch), samples=batch.size)

@@ -9,6 +9,7 @@ from bkdsnn import catalogue
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
 from bkdsnn.data.splits import Split, stratified_split
+from bkdsnn.data.views import Views
 from bkdsnn.errors import InputError
 
 AUGMENTATION = augmentation(views=3, shift=2)
@@ -54,6 +55,20 @@ def test_an_epoch_holds_every_training_sample_once_in_its_own_order(data):
     assert sorted(first) == data.splits["train"].tolist()
     assert first == order(epoch=0, seed=0)
     assert first != order(epoch=1, seed=0) != order(epoch=1, seed=1)
+
+
+def test_the_first_batches_are_left_out_and_not_made(data, monkeypatch):
+    batches = Batches(data, batch_size=16, device=torch.device("cpu"))
+    order = {"epoch": 1, "seed": 3, "augmentation": augmentation(shift=1)}
+    whole = list(batches.shuffled(**order))
+    made, make = [], Views.make
+    monkeypatch.setattr(Views, "make", lambda self, index, *, view: made.append(index) or make(self, index, view=view))
+    rest = list(batches.shuffled(**order, start=2))
+    assert len(whole) == 3
+    assert len(rest) == len(made) == 1
+    for ours, theirs in zip(rest[0], whole[2], strict=True):
+        assert torch.equal(torch.as_tensor(ours), torch.as_tensor(theirs))
+    assert list(batches.shuffled(**order, start=3)) == []
 
 
 def test_epochs_go_round_the_views(data):

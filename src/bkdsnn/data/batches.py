@@ -1,6 +1,7 @@
 """Batches of a prepared data set: shuffled and augmented for training, in order and plain for everything else."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -41,13 +42,14 @@ class Batches:
                 f"of {batch_size} end with one; start fewer processes"
             )
 
-    def shuffled(self, *, epoch: int, seed: int, augmentation: Augmentation) -> Iterator[Batch]:
+    def shuffled(self, *, epoch: int, seed: int, augmentation: Augmentation, start: int = 0) -> Iterator[Batch]:
         """The training split in the order that (seed, epoch) gives, as the view that the epoch uses.
 
-        Each process gets its share of every batch.
+        The first `start` batches are left out, and not made. Each process gets its share of every batch.
         """
         index = self.data.splits["train"]
         order = np.random.Generator(np.random.Philox(derive_seed("order", seed, epoch))).permutation(len(index))
+        order = order[start * self.batch_size :]
         view = augmentation.view_of(epoch)
         yield from self._views(index[order], view=view, augmentation=augmentation, seed=seed, epoch=epoch, share=_share)
 
@@ -139,6 +141,7 @@ class _Maker(Dataset):
                 num_workers=self._workers,
                 multiprocessing_context="fork",  # what the data set has mapped stays mapped
                 persistent_workers=True,
+                worker_init_fn=_end_quietly,
             )
         yield from self._loader
 
@@ -150,6 +153,11 @@ class _Maker(Dataset):
 def _share(index: np.ndarray) -> np.ndarray:
     """This process's part of samples that all processes know: one of as many runs of them, as equal as can be."""
     return np.array_split(index, world_size())[rank()]
+
+
+def _end_quietly(_worker: int) -> None:
+    """A pre-empted job's SIGTERM reaches all its processes; it must not look like a failure while the run saves."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 def _workers(default: int) -> int:
