@@ -15,6 +15,11 @@ from bkdsnn.tools.clone import Clone
 
 KILLS = 20
 STARTING, WORKING = 3.0, 9.0  # seconds: until a `dvc repro` works at its first stage, and after that at most
+SAVES = 8  # of a training's saves, one in so many is where it is killed
+# Three rows of the tiny table that learn for longer, so that most of the time is training.
+LONGER = [f"recipes.{name}.epochs=8" for name in ("digits", "digits-dvs")]
+LESS = ["dataset=[digits,digits-dvs]", "teacher=[resnet-digits,resnet-dvs]", "recipe=[digits,digits-dvs]"]
+LESS += ["~rows.image-vit", "~rows.dvs-swapped", "~recipes.digits-vit", "~datasets.digits-dvs-16"]
 
 
 def torture(seed: str) -> None:
@@ -23,7 +28,7 @@ def torture(seed: str) -> None:
     moments = random.Random(chosen)
     print(f"seed {chosen}: SIGKILL to all processes {KILLS} times; a state is saved after every step", flush=True)
     with tempfile.TemporaryDirectory() as place:
-        fresh = Clone(Path(place) / "fresh")
+        fresh = Clone(Path(place) / "fresh", *LONGER, *LESS)
         unbroken = fresh.copy(Path(place) / "unbroken")
         start = time.monotonic()
         unbroken.dvc("repro")
@@ -45,17 +50,20 @@ def torture(seed: str) -> None:
 
 def _killed(clone: Clone, moments: random.Random) -> str | None:
     """Starts `dvc repro`, kills it and all that it has started, and says where it was; None: it had ended before."""
-    in_save, delay = moments.random() < 0.4, STARTING + moments.uniform(0, WORKING)
+    in_save = moments.random() < 0.6
+    delay = 60.0 if in_save else STARTING + moments.uniform(0, WORKING)
     log = clone.folder.parent / "output"
     with log.open("w") as output:
         environment = {"BKDSNN_CHECKPOINT_MINUTES": "0"}
         command = (sys.executable, "-m", "dvc", "repro")
         process = clone.start(*command, stdout=output, start_new_session=True, environment=environment)
         start = time.monotonic()
-        saving = False
+        seen, saving = set(), False
         while process.poll() is None and not saving and time.monotonic() < start + delay:
-            saving = in_save and any(clone.folder.glob(".resume/*/*.partial-*"))
-            time.sleep(0.0005 if in_save else 0.01)
+            new = set(clone.folder.glob(".resume/*/*.partial-*")) - seen if in_save else set()
+            seen |= new
+            saving = bool(new) and moments.random() < 1 / SAVES
+            time.sleep(0.0005)
         if process.poll() is not None:
             if process.returncode != 0:
                 raise InputError(f"dvc repro failed: {log.read_text()[-2000:]}")
