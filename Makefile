@@ -52,6 +52,10 @@ bench: $(READY) ## what events, images, start-up and a training step cost on thi
 params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)
 	$(RUN) python -m bkdsnn.tools.compose $(if $(TABLE),table=$(TABLE))
 
+.PHONY: plan
+plan: $(READY) ## what a table would cost here and on a GPU (TABLE=imagenet ARGS='gpu_tflops=989 utilisation=0.3')
+	$(RUN) python -m bkdsnn.tools.plan $(if $(TABLE),table=$(TABLE)) $(ARGS)
+
 .PHONY: readme
 readme: $(READY) ## the committed table into README.md
 	$(RUN) python -m bkdsnn.tools.readme

@@ -138,7 +138,8 @@ class Cache(Closed):
 class Recipe(Closed):
     """Everything about a training run that is neither data, network, method nor seed.
 
-    `epochs` counts all of them, warm-up and cool-down too. Epochs 0 takes a network with the weights it starts from: a teacher that others trained.
+    `epochs` counts all of them, warm-up and cool-down too. Epochs 0 takes a network with the weights it starts from: a
+    teacher that others trained.
     """
 
     epochs: NonNegativeInt
@@ -196,7 +197,7 @@ class MethodPart(Closed):
 
 
 class Published(Closed):
-    """A top-1 accuracy (%) from the literature, null where it was not found: then `source` says where it was looked for.
+    """A top-1 accuracy (%) from the literature, null where it was not found; `source` then says where one looked.
 
     Grades: paper.md (P authors, S quoted, M a hint). parameters_m: the network's parameters in millions, as printed.
     """
