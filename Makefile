@@ -61,6 +61,10 @@ torture: $(READY) ## kill a dvc repro 20 times and compare its bytes with an unb
 params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)
 	$(RUN) python -m bkdsnn.tools.compose $(if $(TABLE),table=$(TABLE))
 
+.PHONY: plan
+plan: $(READY) ## what a table would cost here and on a GPU (TABLE=imagenet ARGS='gpu_tflops=989 utilisation=0.3')
+	$(RUN) python -m bkdsnn.tools.plan $(if $(TABLE),table=$(TABLE)) $(ARGS)
+
 .PHONY: readme
 readme: $(READY) ## the committed table into README.md
 	$(RUN) python -m bkdsnn.tools.readme

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from bkdsnn import catalogue
-from bkdsnn.composition import caches_of, runs_of, tables_of
+from bkdsnn.composition import caches_of, runs_of
 from bkdsnn.errors import InputError
 from bkdsnn.params import FILE, Dataset, Params, Student, validated
 
@@ -58,8 +58,7 @@ def _check_settings(params: Params) -> None:
 def _check_runs(params: Params) -> None:
     """The runs are those of the rows and seeds; only a run's `method_settings` may have been edited by hand."""
     plain = params.model_dump(mode="json")
-    if params.table not in params.tables:
-        made = ", ".join(params.tables)
+    if made := ", ".join(sorted({run.table for run in params.runs.values()} - {params.table})):
         raise InputError(
             f"{FILE}: table: '{params.table}', but the runs are those of {made}; {_HOW.format('table=NAME')}"
         )
@@ -77,13 +76,8 @@ def _check_runs(params: Params) -> None:
                     f"{FILE}: runs.{key}.{field}: {run[field]!r}, but its row makes it {wanted!r}; "
                     + _HOW.format("rows.ROW.KEY=VALUE")
                 )
-    derived = {
-        "caches": caches_of(rows=plain["rows"], recipes=plain["recipes"], teachers=plain["teachers"]),
-        "tables": tables_of(rows=plain["rows"], table=params.table),
-    }
-    for name, content in derived.items():
-        if content != plain[name]:
-            raise InputError(f"{FILE}: {name} are not those that the rows need; {_HOW.format('KEY=VALUE')}")
+    if caches_of(rows=plain["rows"], recipes=plain["recipes"], teachers=plain["teachers"]) != plain["caches"]:
+        raise InputError(f"{FILE}: caches are not those that the rows need; {_HOW.format('KEY=VALUE')}")
 
 
 def _check_fit(params: Params) -> None:

@@ -9,7 +9,6 @@ TEACHERS = "models/teachers"
 TEACHER_OUTPUTS = "data/teacher_outputs"
 # DVC interpolates no lists: so many strings are given, repeated where fewer are needed.
 _METHOD_FILES = 5
-_TABLE_DATASETS = 2
 
 
 def cache_key(row: dict) -> str:
@@ -38,12 +37,6 @@ def caches_of(*, rows: dict, recipes: dict[str, dict], teachers: dict[str, dict]
         if caches.setdefault(cache_key(row), entry) != entry:
             raise InputError(f"rows.{key}: another teacher and recipe are called '{cache_key(row)}' too: rename one")
     return caches
-
-
-def tables_of(*, rows: dict, table: str) -> dict[str, dict]:
-    """The table that is built, with the data sets that it shows."""
-    folders = [f"data/{name}" for name in dict.fromkeys(row["dataset"] for row in rows.values())]
-    return {table: _filled("data", folders, _TABLE_DATASETS)}
 
 
 def _run(key: str, row: dict, *, seed: int, table: str, parts: dict[str, dict]) -> dict:

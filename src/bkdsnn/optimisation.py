@@ -22,7 +22,8 @@ def make_optimiser(module: nn.Module, settings: Optimiser) -> torch.optim.Optimi
 
 def learning_rate(*, epoch: int, recipe: Recipe) -> float:
     """The learning rate of an epoch, counted from 0; the cosine runs through the warm-up as timm's does."""
-    low, high = recipe.schedule.min_lr, recipe.optimiser.lr
-    if epoch < recipe.schedule.warmup_epochs:
-        return low + (high - low) * epoch / recipe.schedule.warmup_epochs
-    return low + (high - low) * (1 + math.cos(math.pi * epoch / recipe.epochs)) / 2
+    schedule, high = recipe.schedule, recipe.optimiser.lr
+    if epoch < schedule.warmup_epochs:
+        return schedule.warmup_lr + (high - schedule.warmup_lr) * epoch / schedule.warmup_epochs
+    end = recipe.epochs - schedule.cooldown_epochs
+    return schedule.min_lr + (high - schedule.min_lr) * (1 + math.cos(math.pi * min(epoch, end) / end)) / 2

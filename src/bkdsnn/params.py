@@ -117,10 +117,15 @@ class Optimiser(Closed):
 
 
 class Schedule(Closed):
-    """Linear warm-up from `min_lr`, then a cosine towards it, which the epoch after the last would reach."""
+    """Linear warm-up from `warmup_lr`, a cosine towards `min_lr`, and `cooldown_epochs` at `min_lr`.
+
+    The cosine begins at epoch 0, so that the warm-up covers its start, and would end with the first epoch after it.
+    """
 
     warmup_epochs: NonNegativeInt
+    warmup_lr: NonNegativeFloat
     min_lr: NonNegativeFloat
+    cooldown_epochs: NonNegativeInt
 
 
 class Cache(Closed):
@@ -133,7 +138,8 @@ class Cache(Closed):
 class Recipe(Closed):
     """Everything about a training run that is neither data, network, method nor seed.
 
-    Epochs 0 takes a network with the weights it starts from: a teacher that others trained.
+    `epochs` counts all of them, warm-up and cool-down too. Epochs 0 takes a network with the weights it starts from: a
+    teacher that others trained.
     """
 
     epochs: NonNegativeInt
@@ -147,10 +153,13 @@ class Recipe(Closed):
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:
-        if self.schedule.warmup_epochs >= max(self.epochs, 1):
-            raise ValueError(f"warmup_epochs {self.schedule.warmup_epochs} leave nothing of {self.epochs} epochs")
-        if self.schedule.min_lr > self.optimiser.lr:
-            raise ValueError(f"min_lr {self.schedule.min_lr} is above lr {self.optimiser.lr}")
+        warmup, cooldown = self.schedule.warmup_epochs, self.schedule.cooldown_epochs
+        if warmup + cooldown >= max(self.epochs, 1):
+            and_cooldown = f" and cooldown_epochs {cooldown}" if cooldown else ""
+            raise ValueError(f"warmup_epochs {warmup}{and_cooldown} leave nothing of {self.epochs} epochs")
+        for name in ("warmup_lr", "min_lr"):
+            if (value := getattr(self.schedule, name)) > self.optimiser.lr:
+                raise ValueError(f"{name} {value} is above lr {self.optimiser.lr}")
         return self
 
 
@@ -188,11 +197,21 @@ class MethodPart(Closed):
 
 
 class Published(Closed):
-    """A number from the literature: null where it was not found. Grades: paper.md (P authors, S quoted, M a hint)."""
+    """A top-1 accuracy (%) from the literature, null where it was not found; `source` then says where one looked.
+
+    Grades: paper.md (P authors, S quoted, M a hint). parameters_m: the network's parameters in millions, as printed.
+    """
 
     value: float | None
-    source: str
+    source: Annotated[str, Field(min_length=1)]
     grade: Literal["P", "S", "M"] | None
+    parameters_m: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _a_value_has_a_grade(self) -> Self:
+        if (self.value is None) != (self.grade is None):
+            raise ValueError("a value has a grade, and what was not found has none")
+        return self
 
 
 class Row(Closed):
@@ -239,13 +258,6 @@ class CacheEntry(Closed):
     network: str
 
 
-class TableEntry(Closed):
-    """The data sets that a table shows; derived, see `composition.tables_of`."""
-
-    data_1: str
-    data_2: str
-
-
 class Params(Closed):
     """All of params.yaml; the first five are the knobs (null: no single value, every row has its own)."""
 
@@ -263,7 +275,6 @@ class Params(Closed):
     rows: dict[Key, Row] = Field(min_length=1)
     runs: dict[Key, Run] = Field(min_length=1)
     caches: dict[Key, CacheEntry]
-    tables: dict[Key, TableEntry] = Field(min_length=1, max_length=1)
 
     def entry(self, group: str, key: str) -> Any:
         """An entry of `runs`, `teachers`, ...; `InputError` lists the keys there are."""

@@ -5,7 +5,7 @@ They return `OmegaConf.create(...)`: DVC cannot dump a plain dict that stands in
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from bkdsnn.composition import caches_of, runs_of, tables_of
+from bkdsnn.composition import caches_of, runs_of
 
 _PARTS = ("datasets", "students", "teachers", "methods", "recipes")
 
@@ -29,10 +29,5 @@ def _caches(rows: DictConfig, *, _root_: DictConfig) -> DictConfig:
     )
 
 
-def _tables(rows: DictConfig, *, _root_: DictConfig) -> DictConfig:
-    return OmegaConf.create(tables_of(rows=_plain(rows), table=_root_.table))
-
-
 OmegaConf.register_new_resolver("replicate", _replicate, replace=True)
 OmegaConf.register_new_resolver("caches", _caches, replace=True)
-OmegaConf.register_new_resolver("tables", _tables, replace=True)

@@ -14,26 +14,34 @@ _PLACES = ("", "extracted", "extract")  # the second is ours, the third SpikingJ
 _DOWNLOADS = ("", "download")
 
 
+def located(root: Path, folder: str, *, archive: str) -> Path:
+    """The folder `folder` of a data set below `root`, or else its archive; `InputError` where neither is there."""
+    for place in _PLACES:
+        if (root / place / folder).is_dir():
+            return root / place / folder
+    for place in _DOWNLOADS:
+        if (root / place / archive).is_file():
+            return root / place / archive
+    raise InputError(f"{root}: has neither the folder {folder} nor {archive}; see the README on where to get it")
+
+
 def unpacked(root: Path, folder: str, *, archive: str, expected_md5: str | None) -> Path:
     """The folder `folder` of a data set below `root`: as it is there, or unpacked from its archive.
 
     `InputError` where neither is there, the archive is another (by its MD5), damaged, or would write elsewhere.
     """
-    for place in _PLACES:
-        if (root / place / folder).is_dir():
-            return root / place / folder
-    found = [root / place / archive for place in _DOWNLOADS if (root / place / archive).is_file()]
-    if not found:
-        raise InputError(f"{root}: has neither the folder {folder} nor {archive}; see the README on where to get it")
-    if expected_md5 is not None and (actual := md5(found[0])) != expected_md5:
-        raise InputError(f"{found[0]}: has the MD5 {actual}, the published archive has {expected_md5}")
+    found = located(root, folder, archive=archive)
+    if found.is_dir():
+        return found
+    if expected_md5 is not None and (actual := md5(found)) != expected_md5:
+        raise InputError(f"{found}: has the MD5 {actual}, the published archive has {expected_md5}")
     target = root / "extracted" / folder
     partial = root / "extracted" / f".{folder}.partial-{os.getpid()}"
     try:
         partial.mkdir(parents=True)
-        extract(found[0], partial)
+        extract(found, partial)
         if not (partial / folder).is_dir():
-            raise InputError(f"{found[0]}: holds no folder {folder}")
+            raise InputError(f"{found}: holds no folder {folder}")
         os.sync()  # all bytes first, then the name that makes them count
         os.replace(partial / folder, target)
     finally:

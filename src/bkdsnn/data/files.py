@@ -4,10 +4,26 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from bkdsnn.contracts import Shape
 from bkdsnn.errors import InputError
+
+
+class Expected(NamedTuple):
+    """What a data set will be once it is prepared, said without a look at its files.
+
+    A source that can say it has `expected(settings)`, and `check_raw(settings, *, raw)`, an `InputError` where files
+    are missing: it reads names alone, writes nothing and downloads nothing.
+    input_shape: of one sample; train: how many samples are for training; home: where the files are to be had.
+    """
+
+    input_shape: Shape
+    classes: int
+    train: int
+    home: str
 
 
 def class_folders(root: Path) -> list[str]:

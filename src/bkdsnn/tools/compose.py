@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dvc.utils.hydra import compose_and_dump
 
+from bkdsnn.errors import InputError
 from bkdsnn.params import FILE
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -15,5 +16,17 @@ def compose(output: Path, overrides: list[str]) -> None:
     compose_and_dump(output, str(CONF), None, "config", str(CONF.parents[1]), overrides)
 
 
+def check_table(overrides: list[str]) -> None:
+    """`InputError` with the tables there are, where an override names another."""
+    tables = sorted(path.stem for path in (CONF / "table").glob("*.yaml"))
+    for name in (override.removeprefix("table=") for override in overrides if override.startswith("table=")):
+        if name not in tables:
+            raise InputError(f"table '{name}': there is none; there are {', '.join(tables)}")
+
+
 if __name__ == "__main__":
+    try:
+        check_table(sys.argv[1:])
+    except InputError as error:
+        sys.exit(f"compose: {error}")
     compose(Path(FILE), sys.argv[1:])

@@ -17,6 +17,8 @@ from bkdsnn.validation import validated
 LOOKS_AT: dict[str, tuple[Shape, int]] = {
     "imagenet": ((3, 224, 224), 1000),
     "cifar": ((3, 32, 32), 10),
+    "cifar10": ((3, 32, 32), 10),
+    "cifar100": ((3, 32, 32), 100),
     "cifar10-dvs": ((4, 2, 128, 128), 10),
     "cifar10-dvs-ann": ((4, 2, 128, 128), 10),
     "cifar10-dvs-16": ((16, 2, 128, 128), 10),

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from bkdsnn.data.archives import unpacked
+from bkdsnn.data.archives import located, unpacked
 from bkdsnn.data.arrays import Prepared, create_inputs
-from bkdsnn.data.files import fingerprint
+from bkdsnn.data.files import Expected, fingerprint
 from bkdsnn.data.splits import HeldOut, hold_out
 from bkdsnn.errors import InputError
 from bkdsnn.params import Closed
@@ -18,6 +18,7 @@ from bkdsnn.paths import sha256
 
 _URL = "https://www.cs.toronto.edu/~kriz"
 _PIXELS = (3, 32, 32)
+_TRAIN = 50_000
 
 
 class _Version(Closed):
@@ -28,6 +29,7 @@ class _Version(Closed):
     test: str
     names: str
     label_bytes: int  # the last one is the label
+    classes: int
 
 
 _VERSIONS = {
@@ -39,6 +41,7 @@ _VERSIONS = {
         test="test_batch.bin",
         names="batches.meta.txt",
         label_bytes=1,
+        classes=10,
     ),
     "cifar100": _Version(
         folder="cifar-100-binary",
@@ -48,6 +51,7 @@ _VERSIONS = {
         test="test.bin",
         names="fine_label_names.txt",
         label_bytes=2,
+        classes=100,
     ),
 }
 
@@ -59,6 +63,16 @@ class Settings(Closed):
     root: str
     download: bool
     split: HeldOut
+
+
+def expected(settings: Settings) -> Expected:
+    version = _VERSIONS[settings.version]
+    return Expected(_PIXELS, version.classes, _TRAIN - settings.split.validation, home=f"{_URL}/{version.archive}")
+
+
+def check_raw(settings: Settings, *, raw: Path) -> None:
+    version = _VERSIONS[settings.version]
+    located(raw / settings.root, version.folder, archive=version.archive)
 
 
 def raw_fingerprint(settings: Settings, *, raw: Path) -> str:

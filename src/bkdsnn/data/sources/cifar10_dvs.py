@@ -7,13 +7,14 @@ import numpy as np
 from pydantic import PositiveInt
 
 from bkdsnn.data import event_files
-from bkdsnn.data.archives import unpacked
+from bkdsnn.data.archives import located, unpacked
 from bkdsnn.data.event_files import Found, Recorded, Recordings
-from bkdsnn.data.files import files_of_classes
+from bkdsnn.data.files import Expected, files_of_classes
 from bkdsnn.data.splits import Protocol, by_protocol
 from bkdsnn.errors import InputError
 
 SENSOR = (128, 128)
+HOME = "https://ndownloader.figshare.com/files/7712788 (airplane; SpikingJelly's CIFAR10DVS lists all ten)"
 
 
 class Settings(Recordings):
@@ -23,6 +24,17 @@ class Settings(Recordings):
     classes: dict[str, str | None]
     per_class: PositiveInt
     split: Protocol
+
+
+def expected(settings: Settings) -> Expected:
+    shape = (settings.frames.time_steps, 2, *(settings.frames.size or SENSOR))
+    train = len(settings.classes) * (9 * settings.per_class // 10)  # every protocol keeps nine tenths of a class
+    return Expected(shape, len(settings.classes), train - settings.split.validation, home=HOME)
+
+
+def check_raw(settings: Settings, *, raw: Path) -> None:
+    for name in settings.classes:
+        located(raw / settings.root, name, archive=f"{name}.zip")
 
 
 def find(settings: Settings, root: Path) -> Found:

@@ -7,6 +7,7 @@ from PIL import Image
 from pydantic import Field
 
 from bkdsnn.data.arrays import Prepared, create_inputs
+from bkdsnn.data.files import Expected
 from bkdsnn.data.splits import Split, stratified_split
 from bkdsnn.params import Closed
 
@@ -19,6 +20,14 @@ class Settings(Closed):
 
 
 ORIGIN = "sklearn.datasets.load_digits"
+
+
+def expected(settings: Settings) -> Expected:
+    return Expected((1, settings.size, settings.size), 10, settings.split.train, home=ORIGIN)
+
+
+def check_raw(settings: Settings, *, raw: Path) -> None:
+    """The images come with scikit-learn."""
 
 
 def raw_fingerprint(settings: Settings, *, raw: Path) -> str:

@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt
 from bkdsnn import seeding
 from bkdsnn.data.arrays import Prepared
 from bkdsnn.data.event_files import FrameSettings, Recorded, write_frames, write_preview
-from bkdsnn.data.files import files_of_classes
+from bkdsnn.data.files import Expected, files_of_classes
 from bkdsnn.data.processes import in_processes
 from bkdsnn.data.sources import digits
 from bkdsnn.data.splits import Split, stratified_split
@@ -30,6 +30,15 @@ class Settings(Closed):
     record_seed: NonNegativeInt
     frames: FrameSettings
     split: Split
+
+
+def expected(settings: Settings) -> Expected:
+    size = settings.frames.size or (settings.camera.sensor,) * 2
+    return Expected((settings.frames.time_steps, 2, *size), len(CLASSES), settings.split.train, home=digits.ORIGIN)
+
+
+def check_raw(settings: Settings, *, raw: Path) -> None:
+    """The recordings are made from the digits by this code."""
 
 
 def raw_fingerprint(settings: Settings, *, raw: Path) -> str:

@@ -7,16 +7,32 @@ import numpy as np
 from tqdm import tqdm
 
 from bkdsnn.data.arrays import Prepared
-from bkdsnn.data.files import as_facts, fingerprint
+from bkdsnn.data.files import Expected, as_facts, class_folders, fingerprint
 from bkdsnn.data.images import check_header
 from bkdsnn.data.sources import image_folder
 from bkdsnn.data.sources.image_folder import Found, Settings
 from bkdsnn.data.splits import without
 from bkdsnn.errors import InputError
 
-__all__ = ["Settings", "prepare", "raw_fingerprint"]
+__all__ = ["Settings", "check_raw", "expected", "prepare", "raw_fingerprint"]
+
+_TRAIN, _CLASSES = 1_281_167, 1000
+_HOME = "https://image-net.org/download.php (ILSVRC2012, asks for an account)"
 
 raw_fingerprint = image_folder.raw_fingerprint
+
+
+def expected(settings: Settings) -> Expected:
+    size = settings.picture.size
+    return Expected((3, size, size), settings.classes or _CLASSES, _TRAIN - settings.split.validation, home=_HOME)
+
+
+def check_raw(settings: Settings, *, raw: Path) -> None:
+    wanted = settings.classes or _CLASSES
+    for part in (settings.train, settings.test):
+        found = len(class_folders(raw / settings.root / part))
+        if found != wanted:
+            raise InputError(f"{raw / settings.root / part}: has {found} class folders, wanted {wanted}")
 
 
 def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
