@@ -52,6 +52,10 @@ bench: $(READY) ## what events, images, start-up and a training step cost on thi
 params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)
 	$(RUN) python -m bkdsnn.tools.compose $(if $(TABLE),table=$(TABLE))
 
+.PHONY: export
+export: $(READY) ## a trained student as a NIR file (STUDENT=image-bkd-s0)
+	$(RUN) python -m bkdsnn.tools.export $(STUDENT)
+
 .PHONY: readme
 readme: $(READY) ## the committed table into README.md
 	$(RUN) python -m bkdsnn.tools.readme
