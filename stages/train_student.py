@@ -36,7 +36,7 @@ def train_student(key: str) -> None:
     with training_tracker(name=key, kind="student", seed=run.seed) as tracker:
         tracker.params(
             {
-                "run": run.model_dump(include={"table", "row", "seed", "dataset", "teacher"}),
+                "run": run.model_dump(include={"table", "row", "seed", "dataset", "student", "teacher", "recipe"}),
                 "student": params.students[run.student].model_dump(),
                 "method": {"name": run.method, **settings},
                 "recipe": engine.recipe.model_dump(),
