@@ -28,6 +28,7 @@ repro: $(READY) ## reproduce the table that params.yaml asks for (default: digit
 
 .PHONY: ui
 ui: $(READY) ## the MLflow pages on http://127.0.0.1:5000 (PORT=... for another)
+	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?viewStateShareKey=bkdsnn"
 	$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 
 .PHONY: test
@@ -64,6 +65,14 @@ params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another
 .PHONY: plan
 plan: $(READY) ## what a table would cost here and on a GPU (TABLE=imagenet ARGS='gpu_tflops=989 utilisation=0.3')
 	$(RUN) python -m bkdsnn.tools.plan $(if $(TABLE),table=$(TABLE)) $(ARGS)
+
+.PHONY: export
+export: $(READY) ## a trained student as a NIR file (STUDENT=image-bkd-s0)
+	$(RUN) python -m bkdsnn.tools.export $(STUDENT)
+
+.PHONY: register
+register: $(READY) ## the winning student of the table (ROW=... of one row) as a model in MLflow
+	$(RUN) python -m bkdsnn.tools.register $(if $(TABLE),--table $(TABLE)) $(if $(ROW),--row $(ROW))
 
 .PHONY: readme
 readme: $(READY) ## the committed table into README.md

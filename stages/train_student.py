@@ -38,7 +38,7 @@ def train_student(key: str) -> None:
         kind="student",
         seed=run.seed,
         params={
-            "run": run.model_dump(include={"table", "row", "seed", "dataset", "teacher"}),
+            "run": run.model_dump(include={"table", "row", "seed", "dataset", "student", "teacher", "recipe"}),
             "student": params.students[run.student].model_dump(),
             "method": {"name": run.method, **settings},
             "recipe": engine.recipe.model_dump(),

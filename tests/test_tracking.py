@@ -1,5 +1,6 @@
 """The MLflow store: one run per model, children of one parent, also from four processes at once."""
 
+import json
 import subprocess
 import sys
 import time
@@ -7,6 +8,7 @@ import time
 import pytest
 
 from bkdsnn import tracking
+from bkdsnn.columns import named
 
 SCRIPT = """
 import sys
@@ -49,9 +51,27 @@ def test_four_processes_that_open_the_store_at_once_leave_it_whole(store):
     assert sorted(run.info.run_name for run in children) == ["run0", "run1", "run2", "run3"]
     for run in children:
         assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
-        assert run.data.params == {"method.name": "bkd", "method.blur_ratio": "0.2"}
+        assert run.data.params["method"] == "bkd"
+        assert run.data.params["blur_ratio"] == "0.2"
+        assert run.data.tags["bkdsnn.experiment"] == "calm-heron"
         assert run.info.status == "FINISHED"
         assert [m.value for m in client.get_metric_history(run.info.run_id, "task")] == [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5]
+
+
+def test_weights_are_registered_once(store, tmp_path, capfd):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "network.json").write_text("{}")
+    with tracking.training_tracker(name="a-s0", kind="student", seed=0, identity="a") as tracker:
+        for digest in ("abc", "abc", "def"):
+            tracker.register("bkdsnn-digits", folder, digest=digest)
+    assert not tracker.failed
+    said = [line for line in capfd.readouterr().out.splitlines() if line.startswith("models:")]
+    assert said == [
+        "models:/bkdsnn-digits/1: registered",
+        "models:/bkdsnn-digits/1: these weights are registered already",
+        "models:/bkdsnn-digits/2: registered",
+    ]
 
 
 def test_an_evaluation_reopens_the_run_of_its_weights(store, tmp_path):
@@ -70,6 +90,10 @@ def test_an_evaluation_reopens_the_run_of_its_weights(store, tmp_path):
     assert students[None].data.metrics == {"test_top1": 12.0}, "weights that the store does not know: a run of its own"
     assert len(runs) == 3
     assert [a.path for a in client.list_artifacts(students["abc"].info.run_id)] == ["metrics.json"]
+    tags = client.get_experiment(runs[0].info.experiment_id).tags
+    view = json.loads(tags["mlflow.sharedViewState.bkdsnn"])
+    shown = {column.split("`")[1] for column in view["selectedColumns"] if column.startswith("params.")}
+    assert {"method", "blur_ratio"} <= shown <= set(named({})), "every run has the columns that the page opens with"
 
 
 def test_a_broken_store_is_told_and_stops_nothing(store, monkeypatch, caplog, capfd):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bkdsnn.launch import rank
+from bkdsnn.paths import project_root
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Tracker:
         self._send("open", **opening)
 
     def params(self, values: dict[str, Any]) -> None:
-        """Hyper-parameters; nested mappings become dotted names."""
+        """Hyper-parameters, nested; `columns.named` says what they are called."""
         self._send("params", values=values)
 
     def metrics(self, values: dict[str, float], *, step: int = 0) -> None:
@@ -38,6 +39,10 @@ class Tracker:
     def model(self, digest: str) -> None:
         """Says which weights this run made, so that their evaluation finds it."""
         self._send("model", digest=digest)
+
+    def register(self, model: str, folder: Path, *, digest: str) -> None:
+        """What lies in the folder becomes the newest version of a registered model."""
+        self._send("register", model=model, folder=str(folder.resolve()), digest=digest)
 
     def artifact(self, path: Path) -> None:
         """A file, or a folder with all that is in it."""
@@ -51,7 +56,8 @@ class Tracker:
         self._send("close", status={None: "FINISHED", SystemExit: "KILLED"}.get(kind, "FAILED"))
         with contextlib.suppress(BrokenPipeError):
             self._worker.stdin.close()
-        if self._worker.wait() != 0:
+        self.failed = self._worker.wait() != 0
+        if self.failed:
             log.warning(
                 "MLflow: this run is not, or not wholly, in the store (see above); the results are not affected"
             )
@@ -71,12 +77,19 @@ class NoTracker:
 
     def model(self, digest: str) -> None: ...
 
+    def register(self, model: str, folder: Path, *, digest: str) -> None: ...
+
     def artifact(self, path: Path) -> None: ...
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type | None, _error: object, _trace: object) -> None: ...
+
+
+def store_uri() -> str:
+    """Where MLflow keeps its runs: `MLFLOW_TRACKING_URI`, or `mlflow.db` in the main checkout."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root().resolve() / 'mlflow.db'}"
 
 
 AnyTracker = Tracker | NoTracker

@@ -18,7 +18,9 @@ from typing import Any
 
 from filelock import FileLock
 
+from bkdsnn.columns import experiment_tags, named
 from bkdsnn.paths import project_root
+from bkdsnn.tracking import store_uri
 
 EXPERIMENT = "bkdsnn"
 _MODEL, _PARENT, _KIND, _IDENTITY = "bkdsnn.model", "bkdsnn.experiment", "bkdsnn.kind", "bkdsnn.identity"
@@ -80,7 +82,7 @@ class Store:
     def params(self, values: dict[str, Any]) -> None:
         from mlflow.entities import Param
 
-        self._client.log_batch(self._run, params=[Param(key, str(value)) for key, value in _flat(values).items()])
+        self._client.log_batch(self._run, params=[Param(key, str(value)) for key, value in named(values).items()])
 
     def metrics(self, values: dict[str, float], step: int) -> None:
         from mlflow.entities import Metric
@@ -100,6 +102,21 @@ class Store:
             self._client.log_artifacts(self._run, path, Path(path).parent.name)
         else:
             self._client.log_artifact(self._run, path)
+
+    def register(self, model: str, folder: str, digest: str) -> None:
+        """The folder as the newest version of a model, unless the newest is of the same weights."""
+        from mlflow.exceptions import MlflowException
+
+        with contextlib.suppress(MlflowException):  # it is there
+            self._client.create_registered_model(model)
+        known = self._client.search_model_versions(f"name = '{model}'", max_results=1, order_by=["version_number DESC"])
+        if known and known[0].tags.get(_MODEL) == digest:
+            print(f"models:/{model}/{known[0].version}: these weights are registered already")
+            return
+        self._client.log_artifacts(self._run, folder, "model")
+        source = f"{self._client.get_run(self._run).info.artifact_uri}/model"
+        version = self._client.create_model_version(model, source, self._run, tags={_MODEL: digest})
+        print(f"models:/{model}/{version.version}: registered")
 
     def close(self, status: str) -> None:
         self._client.set_terminated(self._run, status=status)
@@ -129,7 +146,9 @@ class Store:
             logging.getLogger(name).setLevel(logging.WARNING)
         root = Path.cwd()
         own = os.environ.get("MLFLOW_TRACKING_URI")
-        self._uri = own or _local_store(root / "mlflow.db")
+        if not own:
+            _make_store(root / "mlflow.db")
+        self._uri = store_uri()
         self._client = MlflowClient(self._uri)
         found = self._client.get_experiment_by_name(EXPERIMENT)
         remote = own and not own.startswith(("sqlite", "file"))
@@ -137,6 +156,9 @@ class Store:
         self._experiment = (
             found.experiment_id if found else self._client.create_experiment(EXPERIMENT, artifact_location=artifacts)
         )
+        for key, value in experiment_tags().items():
+            if not found or found.tags.get(key) != value:
+                self._client.set_experiment_tag(self._experiment, key, value)
 
     def _parent(self) -> str:
         """The run that all runs of an experiment are children of; the first of them opens it."""
@@ -164,15 +186,14 @@ class Store:
         return runs[0].info.run_id if runs else None
 
 
-def _local_store(path: Path) -> str:
-    """Its address; it is made under another name, as a kill must not leave half of its tables."""
+def _make_store(path: Path) -> None:
+    """Makes the store, if it is not there, under another name: a kill must not leave half of its tables."""
     from mlflow import MlflowClient
 
     if not path.exists():
         partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
         MlflowClient(f"sqlite:///{partial}").search_experiments()
         os.replace(partial, path)
-    return f"sqlite:///{path}"
 
 
 def _commit() -> str:
@@ -180,13 +201,6 @@ def _commit() -> str:
     command = ["git", "rev-parse", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return os.environ.get("DVC_EXP_BASELINE_REV") or done.stdout.strip() or "unknown"
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 if __name__ == "__main__":

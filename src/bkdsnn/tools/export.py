@@ -1,0 +1,53 @@
+"""A trained student as a NIR file: `python -m bkdsnn.tools.export RUN [TARGET]` (`make export STUDENT=RUN`)."""
+
+import json
+import sys
+from pathlib import Path
+
+from bkdsnn.assembly import load_trained
+from bkdsnn.data.arrays import ArrayData
+from bkdsnn.data.batches import Batches
+from bkdsnn.errors import InputError
+from bkdsnn.export import export
+from bkdsnn.params import load_params
+from bkdsnn.paths import digest
+from bkdsnn.seeding import make_deterministic
+
+SAMPLES = 32  # of the test split, on which file and network are compared
+
+
+def export_run(key: str, target: Path | None) -> None:
+    """Exports a run's weights after the last epoch; by default to `models/nir/<table>/<run>.nir`."""
+    params = load_params()
+    run = params.entry("runs", key)
+    source = Path("models/students") / run.table / key
+    target = target or Path("models/nir") / run.table / f"{key}.nir"
+    data = ArrayData(Path("data") / run.dataset)
+    make_deterministic(threads=params.recipes[run.recipe].threads)
+    part = params.students[run.student]
+    network = load_trained(source, part, data=data, which="last")
+    batch = next(Batches(data, batch_size=SAMPLES, device=next(network.parameters()).device).plain("test"))
+    compared = export(
+        network,
+        target,
+        inputs=batch.inputs[:SAMPLES],
+        metadata={
+            "run": key,
+            "table": run.table,
+            "network": part.network,
+            "dataset": run.dataset,
+            "classes": json.dumps(data.classes),
+            "normalise": data.normalise.model_dump_json(),
+            "model_sha256": digest(source),
+        },
+    )
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB; {compared}")
+
+
+if __name__ == "__main__":
+    try:
+        if len(sys.argv) not in (2, 3):
+            raise InputError("takes a run's key and, if need be, the file to write")
+        export_run(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) == 3 else None)
+    except InputError as error:
+        sys.exit(f"export: {error}")

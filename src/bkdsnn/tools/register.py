@@ -1,0 +1,50 @@
+"""The winning student of a table as a registered model: `python -m bkdsnn.tools.register [--table T] [--row R]`."""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from bkdsnn.errors import InputError
+from bkdsnn.params import load_params
+from bkdsnn.paths import digest, read_json
+from bkdsnn.registry import winner, write_model
+from bkdsnn.tracking import evaluation_tracker
+
+
+def register(*, table: str | None, row: str | None) -> None:
+    """Registers the winner of all rows, or of one, as `bkdsnn-<table>`."""
+    params = load_params()
+    if table not in (None, params.table):
+        raise InputError(
+            f"params.yaml holds the table '{params.table}': `make params TABLE={table}` and `dvc repro` first"
+        )
+    if row is not None:
+        params.entry("rows", row)
+    if os.environ.get("BKDSNN_TRACKING") == "off":
+        raise InputError("BKDSNN_TRACKING is off: there is no store to register in")
+    results = Path("results/runs") / params.table
+    key, accuracy = winner(params, results, rows=[row] if row else params.rows)
+    run, source = params.runs[key], Path("models/students") / params.table / key
+    if read_json(results / key / "metrics.json")["model_sha256"] != digest(source):
+        raise InputError(f"{results / key}: of other weights than {source}; run `dvc repro`")
+    print(f"{key}: of the row {run.row}, {accuracy:.2f} % on the validation split in the mean over its seeds")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        evaluation_tracker(name=key, kind="student", seed=run.seed, digest=digest(source)) as tracker,
+    ):
+        write_model(Path(folder), key, params)
+        tracker.register(f"bkdsnn-{params.table}", Path(folder), digest=digest(source))
+    if tracker.failed:
+        raise InputError("MLflow has not taken the model, see above")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    for option in ("table", "row"):
+        parser.add_argument(f"--{option}")
+    try:
+        register(**vars(parser.parse_args()))
+    except InputError as error:
+        sys.exit(f"register: {error}")
