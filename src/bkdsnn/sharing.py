@@ -45,7 +45,7 @@ def claimed(made_of: dict[str, Any], *, made_by: dict[str, Any], target: Path) -
             _copy(target, result)
         else:
             shutil.rmtree(folder, ignore_errors=True)
-            os.unlink(lock.lock_file)  # those who have it open see that it is gone, and open another
+            Path(lock.lock_file).unlink(missing_ok=True)  # those who have it open see that it is gone, and open another
     finally:
         lock.release()
 

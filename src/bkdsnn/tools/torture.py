@@ -52,13 +52,13 @@ def _killed(clone: Clone, moments: random.Random) -> str | None:
     """Starts `dvc repro`, kills it and all that it has started, and says where it was; None: it had ended before."""
     in_save = moments.random() < 0.6
     delay = 60.0 if in_save else STARTING + moments.uniform(0, WORKING)
-    log = clone.folder.parent / "output"
+    log, left = clone.folder.parent / "output", set(clone.folder.glob(".resume/*/*.partial-*"))
     with log.open("w") as output:
         environment = {"BKDSNN_CHECKPOINT_MINUTES": "0"}
         command = (sys.executable, "-m", "dvc", "repro")
         process = clone.start(*command, stdout=output, start_new_session=True, environment=environment)
         start = time.monotonic()
-        seen, saving = set(), False
+        seen, saving = left, False
         while process.poll() is None and not saving and time.monotonic() < start + delay:
             new = set(clone.folder.glob(".resume/*/*.partial-*")) - seen if in_save else set()
             seen |= new
