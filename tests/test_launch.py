@@ -7,8 +7,8 @@ from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
 
 BATCH_SCRIPT = {"SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "4", "SLURM_PROCID": "0"}
-STEP = {**BATCH_SCRIPT, "SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5"}
-TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+STEP = {**BATCH_SCRIPT, "SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1"}
+TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}
 
 
 @pytest.fixture
@@ -27,17 +27,17 @@ def environment(monkeypatch):
 @pytest.mark.parametrize(
     ("variables", "launcher", "numbers"),
     [
-        ({}, None, (0, 1, 1)),
-        (TORCHRUN, "torchrun", (3, 4, 2)),
-        (STEP, "srun", (5, 8, 4)),
-        (BATCH_SCRIPT, None, (0, 1, 1)),
-        ({**STEP, **TORCHRUN}, "torchrun", (3, 4, 2)),
+        ({}, None, (0, 1, 0, 1)),
+        (TORCHRUN, "torchrun", (3, 4, 1, 2)),
+        (STEP, "srun", (5, 8, 1, 4)),
+        (BATCH_SCRIPT, None, (0, 1, 0, 1)),
+        ({**STEP, **TORCHRUN}, "torchrun", (3, 4, 1, 2)),
     ],
 )
 def test_launchers_are_known_by_their_variables(environment, variables, launcher, numbers):
     environment(**variables)
     assert launch.launcher() == launcher
-    assert (launch.rank(), launch.world_size(), launch.local_size()) == numbers
+    assert (launch.rank(), launch.world_size(), launch.local_rank(), launch.local_size()) == numbers
 
 
 def test_a_step_without_tasks_per_node_is_told_what_is_missing(environment):

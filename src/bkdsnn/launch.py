@@ -31,6 +31,11 @@ def local_size() -> int:
     return _number({"torchrun": "LOCAL_WORLD_SIZE", "srun": "SLURM_NTASKS_PER_NODE"}, alone=1)
 
 
+def local_rank() -> int:
+    """This process's number among those of its machine: that of its device, too."""
+    return _number({"torchrun": "LOCAL_RANK", "srun": "SLURM_LOCALID"}, alone=0)
+
+
 def go_alone() -> None:
     """Process 0 goes on as the only one, in a stage whose work cannot be shared; the others have left."""
     for name in ("RANK", "WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):

@@ -46,11 +46,12 @@ def make_deterministic(*, threads: int | None) -> None:
 
 
 def default_device() -> torch.device:
-    """The accelerator of this machine, or the CPU; `BKDSNN_ACCELERATOR=cpu` asks for the CPU."""
+    """This process's own accelerator of this machine, or the CPU; `BKDSNN_ACCELERATOR=cpu` asks for the CPU."""
     if os.environ.get("BKDSNN_ACCELERATOR") == "cpu":
         return torch.device("cpu")
     take_device()
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return torch.device(found.type, launch.local_rank()) if found else torch.device("cpu")
 
 
 def _mix(z: Tensor) -> Tensor:
