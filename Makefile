@@ -56,6 +56,10 @@ params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another
 readme: $(READY) ## the committed table into README.md
 	$(RUN) python -m bkdsnn.tools.readme
 
+.PHONY: page
+page: $(READY) ## all tables and figures as one page, results/index.html
+	$(RUN) python -m bkdsnn.tools.page
+
 .PHONY: clean
 clean: ## remove .venv, data, models (DVC restores what .dvc/cache holds; results and mlflow.db stay)
 	rm -rf $(VENV) data models raw/digits-dvs dvc_plots .pytest_cache .ruff_cache

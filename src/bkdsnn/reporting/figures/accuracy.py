@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from bkdsnn.params import Params
 from bkdsnn.reporting.collect import Collected
@@ -59,6 +60,8 @@ def training_curves(collected: Collected) -> list[Drawn]:
         axes[0][column].set_title(dataset)
         _legend(axes[0][column], handlelength=3.2)
         axes[1][column].set_xlabel("epoch")
+        axes[1][column].xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes[0][column].sharex(axes[1][column])
     caption = "Mean over seeds, the band is their range. Task: the cross-entropy alone, without the teacher's terms."
     alt = (
         f"Loss and validation accuracy against epochs of {', '.join(key for rows in groups.values() for key in rows)}."
@@ -88,6 +91,7 @@ def energy(collected: Collected) -> list[Drawn]:
             axis.errorbar(used[0], right[0], **bars, fmt=own.marker, ms=7, color=own.color, mec="white", label=text)
             told.append(f"{key} {used[0]:.3g} µJ {right[0]:.2f} %")
         axis.set(title=dataset, xlabel="energy of one inference (µJ)", ylabel="test top-1 (%), last epoch")
+        axis.margins(0.15)
         _legend(axis)
         plain(axis, grid="both")
     caption = "Marks are means over seeds, bars their standard deviation. Energy as in the table's note."
@@ -101,7 +105,7 @@ def blur_ratio(collected: Collected) -> list[Drawn]:
         return []
     figure, axes = panels(len(lines), width=4.6, height=3.6)
     told = []
-    for axis, ((dataset, _, _, teacher, method), points) in zip(axes[0], lines.items(), strict=True):
+    for axis, ((dataset, _, _, teacher, method, _), points) in zip(axes[0], lines.items(), strict=True):
         intervals = {ratio: paired_interval(top1(row, collected)) for ratio, row in points.items()}
         means, halves = ([pair[place] for pair in intervals.values()] for place in (0, 1))
         bars = [0.0 if np.isnan(half) else half for half in halves]
@@ -130,7 +134,7 @@ def blurred_lines(collected: Collected) -> dict[tuple, dict[float, str]]:
         if ratio is not None and collected.of_row(key):
             place = (row.dataset, row.student, row.recipe, row.teacher, row.method)
             lines.setdefault((*place, _others(params, key)), {})[ratio] = key
-    return {key[:-1]: dict(sorted(points.items())) for key, points in lines.items() if len(points) > 1}
+    return {key: dict(sorted(points.items())) for key, points in lines.items() if len(points) > 1}
 
 
 def _others(params: Params, row: str) -> str:

@@ -51,9 +51,9 @@ def spread(collected: Collected) -> list[Drawn]:
         axis.legend(fontsize=8, frameon=False, handlelength=3.2)
         plain(axis, grid="both")
     caption = (
-        "Share of the values of feature `last` (first 256 test samples, all channels and places) that are larger than x, "
-        "of the first seeds. The restoration block is thrown away after training: a student's line is its own feature, not "
-        "the blurred or restored one. `blur` is the blur_ratio it was trained with."
+        "Share of the values of feature `last` (first 256 test samples, all channels and places) that are larger than "
+        "x, of the first seeds. The restoration block is thrown away after training: a student's line is its own "
+        "feature, not the blurred or restored one. `blur` is the blur_ratio it was trained with."
     )
     told = "; ".join(f"{dataset}: {', '.join(lines)}" for dataset, lines in groups.items())
     return [Drawn("feature_spread", figure, "Distribution of the features", caption, f"Distributions of {told}.")]
@@ -111,7 +111,7 @@ def _inputs(run: Judged, data: ArrayData) -> list[np.ndarray]:
 
 def _grid(inputs: list[np.ndarray], lines: dict[str, list[np.ndarray]], *, under: bool) -> Figure:
     """A line of inputs, then one line of maps per key, laid over the inputs where `under`."""
-    size = (1.6 + len(inputs) * 0.9, 0.95 * (len(lines) + 1))
+    size = (0.95 * len(inputs), 0.95 * (len(lines) + 1))
     figure, axes = plt.subplots(len(lines) + 1, len(inputs), figsize=size, squeeze=False)
     shown = {"input": inputs, **lines}
     for line, (key, images) in zip(axes, shown.items(), strict=True):
@@ -127,5 +127,5 @@ def _grid(inputs: list[np.ndarray], lines: dict[str, list[np.ndarray]], *, under
             axis.set_xticks([])
             axis.set_yticks([])
         line[0].set_ylabel(key, rotation=0, ha="right", va="center", fontsize=8)
-    figure.subplots_adjust(wspace=0.06, hspace=0.06)
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.06, hspace=0.06)
     return figure
