@@ -154,9 +154,9 @@ def _difference(line: Line, collected: Collected) -> str:
 
 
 def _published(line: Line, params: Params, sources: Sources) -> str:
-    cited = {row: params.rows[row].published for row in line.cells.values() if params.rows[row].published}
-    told = [f"{_label(row, params)} {sources.cell(published)}" for row, published in sorted(cited.items())]
-    return ", ".join(told) or EMPTY
+    rows = [line.cells[method] for method in columns(params) if method in line.cells]
+    cited = [(row, params.rows[row].published) for row in rows if params.rows[row].published]
+    return ", ".join(f"{_label(row, params)} {sources.cell(published)}" for row, published in cited) or EMPTY
 
 
 def _change(line: Line, name: str, collected: Collected) -> str:
