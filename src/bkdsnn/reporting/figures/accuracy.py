@@ -6,7 +6,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bkdsnn.params import Params
 from bkdsnn.reporting.collect import Collected
-from bkdsnn.reporting.figures.style import Drawn, look, panels, plain, short, teachers_of, with_results
+from bkdsnn.reporting.figures.style import Drawn, legend, look, panels, plain, short, teachers_of, with_results
 from bkdsnn.reporting.intervals import baseline_of, mean_and_std, paired_interval, top1
 
 
@@ -26,7 +26,7 @@ def accuracy(collected: Collected) -> list[Drawn]:
         for number, teacher in enumerate(teachers_of(rows, collected)):
             value = collected.judged[teacher].metrics.test_top1
             axis.axhline(value, ls=look(number + 1).ls, lw=1, color="0.35", label=f"{teacher} {value:.1f} %")
-        _legend(axis, loc="lower right")
+        legend(axis, loc="lower right")
         axis.set_xticks(range(len(rows)), short(rows), rotation=30, ha="right")
         axis.set_xlim(-0.5, len(rows) - 0.5)
         axis.set(title=dataset, ylabel="test top-1 (%), last epoch")
@@ -58,7 +58,7 @@ def training_curves(collected: Collected) -> list[Drawn]:
             axis.set_ylabel(label)
             plain(axis)
         axes[0][column].set_title(dataset)
-        _legend(axes[0][column], handlelength=3.2)
+        legend(axes[0][column])
         axes[1][column].set_xlabel("epoch")
         axes[1][column].xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[0][column].sharex(axes[1][column])
@@ -92,7 +92,7 @@ def energy(collected: Collected) -> list[Drawn]:
             told.append(f"{key} {used[0]:.3g} µJ {right[0]:.2f} %")
         axis.set(title=dataset, xlabel="energy of one inference (µJ)", ylabel="test top-1 (%), last epoch")
         axis.margins(0.15)
-        _legend(axis)
+        legend(axis)
         plain(axis, grid="both")
     caption = "Marks are means over seeds, bars their standard deviation. Energy as in the table's note."
     return [Drawn("energy", figure, "Accuracy against energy", caption, f"{'; '.join(told)}.")]
@@ -118,7 +118,7 @@ def blur_ratio(collected: Collected) -> list[Drawn]:
             axis.plot(np.full(len(values), ratio), values, ".", ms=4, color="0.3")
         _baseline_band(axis, next(iter(points.values())), collected)
         axis.set(title=f"{dataset}, teacher {teacher}", xlabel="blur_ratio", ylabel="test top-1 (%), last epoch")
-        _legend(axis)
+        legend(axis)
         plain(axis)
         told += [f"{method} on {dataset} at {ratio:g}: {mean:.2f}" for ratio, mean in zip(points, means, strict=True)]
     caption = "Means over seeds with 95 % intervals, a dot per seed; the grey band is the baseline's interval."
@@ -155,8 +155,3 @@ def _baseline_band(axis, row: str, collected: Collected) -> None:
 
 def _bar(spread: float) -> float | None:
     return None if np.isnan(spread) else spread
-
-
-def _legend(axis, **options) -> None:
-    if axis.get_legend_handles_labels()[0]:
-        axis.legend(fontsize=8, frameon=False, **options)

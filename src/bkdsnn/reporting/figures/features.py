@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.reporting.collect import Collected, Judged
-from bkdsnn.reporting.figures.style import Drawn, look, panels, plain, plt, short, teachers_of, with_results
+from bkdsnn.reporting.figures.style import Drawn, legend, look, panels, plain, plt, short, teachers_of, with_results
 from bkdsnn.reporting.intervals import baseline_of
 
 _SPREAD_LINES = 5  # more lines than this cannot be told apart
@@ -48,7 +48,7 @@ def spread(collected: Collected) -> list[Drawn]:
             axis.step(values, share, where="post", color=own.color, ls=own.ls, lw=1.6, label=label)
         axis.set(title=dataset, xlabel="value of feature `last`, mean over time", ylabel="share of values above")
         axis.set_yscale("log")
-        axis.legend(fontsize=8, frameon=False, handlelength=3.2)
+        legend(axis)
         plain(axis, grid="both")
     caption = (
         "Share of the values of feature `last` (first 256 test samples, all channels and places) that are larger than "
@@ -80,7 +80,7 @@ def firing_rates(collected: Collected) -> list[Drawn]:
         step = -(-len(layers) // 14)  # names of every so manieth layer have room
         axis.set_xticks(places[::step], layers[::step], rotation=40, ha="right", fontsize=8)
         axis.set(title=f"{dataset}, {student}", ylabel="spikes per neuron and time step", ylim=(0, None))
-        axis.legend(fontsize=8, frameon=False, handlelength=3.2)
+        legend(axis)
         plain(axis)
     caption = "Mean over seeds and the test split; layers in the order in which they run."
     told = "; ".join(f"{dataset}, {student}: {', '.join(rows)}" for (dataset, student), rows in groups.items())

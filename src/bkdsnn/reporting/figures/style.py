@@ -20,6 +20,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
 
+_LONG = 8  # a legend of more lines covers what is drawn
+
 
 class Look(NamedTuple):
     """A line's colour, marker and dashes: two of them differ in grey, too."""
@@ -86,6 +88,15 @@ def panels(count: int, *, width: float, height: float, lines: int = 1) -> tuple[
     size = (0.9 + width * count, height * lines)
     figure, axes = plt.subplots(lines, count, figsize=size, squeeze=False, layout="constrained")
     return figure, axes.tolist()
+
+
+def legend(axis: Axes, **options) -> None:
+    """A legend where there is something to tell, beside the axes where it is long."""
+    lines = len(axis.get_legend_handles_labels()[0])
+    if lines > _LONG:
+        options = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+    if lines:
+        axis.legend(fontsize=8, frameon=False, handlelength=3.2, **options)
 
 
 def plain(axis: Axes, *, grid: str = "y") -> None:
