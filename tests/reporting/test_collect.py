@@ -57,7 +57,7 @@ def test_a_row_of_which_nothing_is_there(params, runs):
     collected = collect(runs, params, data_sha256=SOURCES)
     assert cells(collected)["image-bkd"] == "missing"
     line = compared(collected, Sources(params)).iloc[0]
-    assert (line["BKD"], line["difference"], line["baseline"]) == ("missing", "–", "91.00 ± 1.00")
+    assert (line["BKD"], line["gain"], line["baseline"]) == ("missing", "–", "91.00 ± 1.00")
     assert summary(collected) == {"image-ce": 91.0}
 
 

@@ -81,14 +81,15 @@ def test_a_line_of_the_comparison(both):
         "seeds": "3",
         "baseline": "91.00 ± 1.00",
         "BKD": "94.00 ± 2.00",
-        "difference": "+3.00 ± 4.30 (BKD)",
+        "gain": "+3.00 ± 4.30 (BKD)",
         "published": "baseline not found [1], BKD 95.29 [2]",
+        "difference": "BKD -1.29",
         "firing rate": "0.125 → 0.125",
         "energy (µJ)": "0.004 → 0.004",
     }
     (record,) = comparison.numbers(both).to_dict("records")
-    assert (record["bkd_mean"], record["baseline_std"], record["difference"]) == (94.0, 1.0, 3.0)
-    assert (record["bkd_published"], record["difference_of"]) == (95.29, "image-bkd")
+    assert (record["bkd_mean"], record["baseline_std"], record["gain"]) == (94.0, 1.0, 3.0)
+    assert (record["bkd_published"], record["gain_of"]) == (95.29, "image-bkd")
 
 
 def test_lines_are_students_and_teachers_and_what_a_method_has_twice(collect_rows):
@@ -105,13 +106,13 @@ def test_lines_are_students_and_teachers_and_what_a_method_has_twice(collect_row
     read = comparison.for_reading(collected, Sources(collected.params))
     same = "+0.00 ± 0.00"
     assert list(read["variant"]) == ["–", "blur_ratio=0.6", "–", "–"]
-    assert list(read["difference"]) == [f"{same} (mixed)", f"{same} (BKD)", f"{same} (mixed)", "–"]
+    assert list(read["gain"]) == [f"{same} (mixed)", f"{same} (BKD)", f"{same} (mixed)", "–"]
 
 
 def test_a_baseline_alone_is_a_line(collect_rows):
     collected = collect_rows({"ce": CE})
     (line,) = comparison.for_reading(collected, Sources(collected.params)).to_dict("records")
-    assert (line["baseline"], line["difference"], line["firing rate"]) == ("91.00 ± 1.00", "–", "0.125")
+    assert (line["baseline"], line["gain"], line["firing rate"]) == ("91.00 ± 1.00", "–", "0.125")
 
 
 def test_csv_holds_all_digits(collect_rows, tmp_path):

@@ -114,10 +114,13 @@ def collect(folder: Path, params: Params, *, data_sha256: dict[str, str]) -> Col
             data=data_sha256.get(run.dataset),
             teacher=_weights(run, judged),
         )
-    known = {*teachers, *params.runs}
+    return Collected(params, judged, problems, _strays(folder, known={*teachers, *params.runs}))
+
+
+def _strays(folder: Path, *, known: set[str]) -> list[str]:
+    """Folders that neither a run nor a teacher of the table has; those of a stage that is at work do not count."""
     folders = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    strays = [name for name in folders if name not in known and ".partial" not in name]
-    return Collected(params, judged, problems, strays)
+    return [name for name in folders if name not in known and ".partial" not in name]
 
 
 def _weights(run: Run, judged: dict[str, Judged]) -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from bkdsnn.params import Params
+from bkdsnn.params import Params, Published
 from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.intervals import average, baseline_of, gain, mean_and_std, top1
 from bkdsnn.reporting.layout import EMPTY, number, with_spread
@@ -91,8 +91,8 @@ def numbers(collected: Collected) -> pd.DataFrame:
                 f"{name}_energy_uj": average(row, "energy_uj", collected) if row else np.nan,
             }
         over = gain(line.main, collected) if line.main else None
-        record |= {"difference_of": line.main, "difference": over.mean if over else np.nan}
-        record["difference_ci95"] = over.half if over else np.nan
+        record |= {"gain_of": line.main, "gain": over.mean if over else np.nan}
+        record["gain_ci95"] = over.half if over else np.nan
         records.append(record)
     return pd.DataFrame(records)
 
@@ -118,8 +118,9 @@ def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
                 "epochs": _one({run.epochs for run in runs}),
                 "seeds": "-".join(str(count) for count in sorted({min(seeds), max(seeds)})),
                 **{name: accuracy(row, collected) if row else EMPTY for name, row in cells.items()},
-                "difference": _difference(line, collected),
-                "published": _published(line, params, sources),
+                "gain": _gain(line, collected),
+                "published": _told({row: sources.cell(entry) for row, entry in _cited(line, params).items()}, params),
+                "difference": _told(_differences(line, collected), params),
                 "firing rate": _change(line, "firing_rate", collected),
                 "energy (µJ)": _change(line, "energy_uj", collected),
             }
@@ -128,8 +129,8 @@ def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
 
 
 NOTES = [
-    "Difference: of mixed (else of BKD, else of the method that is named) to the baseline of the same seeds. Firing "
-    "rate and energy: of the baseline → of that method.",
+    "Gain: of mixed (else of BKD, else of the method that is named) over the baseline of the same seeds. Difference: "
+    "ours - published. Firing rate and energy: of the baseline → of the method that gains.",
 ]
 
 
@@ -146,17 +147,27 @@ def _variant(line: Line, params: Params) -> str:
     return ", ".join(dict.fromkeys(told))
 
 
-def _difference(line: Line, collected: Collected) -> str:
+def _gain(line: Line, collected: Collected) -> str:
     over = gain(line.main, collected) if line.main else None
     if over is None:
         return EMPTY
     return f"{with_spread(over.mean, over.half, sign='+')} ({_label(line.main, collected.params)})"
 
 
-def _published(line: Line, params: Params, sources: Sources) -> str:
+def _cited(line: Line, params: Params) -> dict[str, Published]:
+    """What was published for the rows of a line, in the order of the columns."""
     rows = [line.cells[method] for method in columns(params) if method in line.cells]
-    cited = [(row, params.rows[row].published) for row in rows if params.rows[row].published]
-    return ", ".join(f"{_label(row, params)} {sources.cell(published)}" for row, published in cited) or EMPTY
+    return {row: params.rows[row].published for row in rows if params.rows[row].published}
+
+
+def _differences(line: Line, collected: Collected) -> dict[str, str]:
+    """Ours - published as text, of the rows that have both."""
+    cited = {row: entry.value for row, entry in _cited(line, collected.params).items() if entry.value is not None}
+    return {row: f"{top1(row, collected).mean() - value:+.2f}" for row, value in cited.items() if collected.of_row(row)}
+
+
+def _told(cells: dict[str, str], params: Params) -> str:
+    return ", ".join(f"{_label(row, params)} {cell}" for row, cell in cells.items()) or EMPTY
 
 
 def _change(line: Line, name: str, collected: Collected) -> str:

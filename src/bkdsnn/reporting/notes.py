@@ -38,7 +38,7 @@ def common_notes(collected: Collected, sources: Sources) -> list[str]:
     params = collected.params
     seeds = ", ".join(map(str, params.seeds))
     return [
-        f"Mean ± standard deviation over seeds ({seeds}); a gain or difference is paired by seed, "
+        f"Mean ± standard deviation over seeds ({seeds}); a gain is paired by seed, "
         "± is the half-width of its 95 % interval (Student's t).",
         "Selection: the last epoch; the detail table also has the epoch chosen on the validation split. No choice is "
         "made on the test split.",
