@@ -78,6 +78,10 @@ register: $(READY) ## the winning student of the table (ROW=... of one row) as a
 readme: $(READY) ## the committed table into README.md
 	$(RUN) python -m bkdsnn.tools.readme
 
+.PHONY: page
+page: $(READY) ## all tables and figures as one page, results/index.html
+	$(RUN) python -m bkdsnn.tools.page
+
 .PHONY: clean
 clean: ## remove .venv, data, models, states of killed runs (DVC restores what .dvc/cache holds; results and mlflow.db stay)
 	rm -rf $(VENV) .resume data models raw/digits-dvs dvc_plots .pytest_cache .ruff_cache

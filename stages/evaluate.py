@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bkdsnn import fingerprint
 from bkdsnn.params import load_params
 from bkdsnn.paths import digest
 from bkdsnn.stage import run_stage
@@ -21,7 +22,13 @@ def evaluate(key: str) -> None:
             part=params.students[run.student],
             dataset=run.dataset,
             recipe=params.recipes[run.recipe],
-            facts={"kind": "student", "key": key, "row": run.row, "seed": run.seed},
+            facts={
+                "kind": "student",
+                "key": key,
+                "row": run.row,
+                "seed": run.seed,
+                "params_sha256": fingerprint.of_run(params, key),
+            },
             tracker=tracker,
         )
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bkdsnn import fingerprint
 from bkdsnn.params import load_params
 from bkdsnn.paths import digest
 from bkdsnn.stage import run_stage
@@ -21,7 +22,12 @@ def evaluate_teacher(key: str) -> None:
             part=part,
             dataset=part.dataset,
             recipe=params.recipes[part.recipe],
-            facts={"kind": "teacher", "key": key, "seed": part.seed},
+            facts={
+                "kind": "teacher",
+                "key": key,
+                "seed": part.seed,
+                "params_sha256": fingerprint.of_teacher(params, key),
+            },
             tracker=tracker,
         )
 

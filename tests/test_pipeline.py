@@ -39,10 +39,10 @@ def clone(tmp_path_factory):
 
 def test_the_graph_runs_from_data_to_table(clone):
     assert len(stages(clone.output)) == 25
-    for name in ("table.md", "table.csv", "table.tex", "summary.json"):
+    for name in ("comparison.md", "table.md", "table.csv", "table.tex", "summary.json", "figures.json"):
         assert (clone.folder / "results/tables/tiny" / name).is_file()
     figures = {path.name for path in (clone.folder / "results/figures/tiny").iterdir()}
-    assert {"accuracy.png", "training_curves.png", "feature_maps.png", "data-digits-dvs.png"} <= figures
+    assert {"accuracy.png", "training_curves.png", "grad_cam-digits-dvs.png", "feature_spread.png"} <= figures
     metrics = json.loads((clone.folder / "results/runs/tiny/dvs-mixed-s0/metrics.json").read_text())
     assert metrics["epochs"] == 2
     assert 0 <= metrics["test_top1"] <= 100

@@ -2,23 +2,21 @@
 
 import math
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from bkdsnn import evaluation
 from bkdsnn.assembly import load_trained
-from bkdsnn.contracts import Batch
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
+from bkdsnn.exhibits import exhibits
 from bkdsnn.params import Recipe, Student
 from bkdsnn.paths import digest, new_folder, read_json, write_csv, write_json
 from bkdsnn.seeding import default_device, make_deterministic
 from bkdsnn.tracking import AnyTracker
 
-MAP_CLASSES = 6  # of so many classes the first test sample's feature map is kept for the figure
+MAP_CLASSES = 6  # of so many classes the first test sample is shown in the figures
 
 
 def judge(
@@ -31,9 +29,10 @@ def judge(
     facts: dict[str, object],
     tracker: AnyTracker,
 ) -> None:
-    """Writes metrics.json, history.csv, predictions.csv and feature_maps.npy of the network that lies in `source`.
+    """Writes what the network in `source` is worth, and what the figures show of it.
 
-    It runs in float32, also where it was trained with less.
+    metrics.json, history.csv, predictions.csv, and as arrays feature_maps, grad_cam and feature_spread. The network
+    runs in float32, also where it was trained with less.
     """
     data = ArrayData(Path("data") / dataset)
     make_deterministic(threads=recipe.threads)
@@ -46,6 +45,7 @@ def judge(
     _, last = evaluation.predictions(network, batches.plain("test"))
     rates = evaluation.firing_rates(network, batches.plain("test"))
     operations = evaluation.operations(network, batches.plain("test"))
+    shown = exhibits(network, batches.plain("test"), classes=np.unique(actual)[:MAP_CLASSES].tolist())
     metrics = {
         "test_top1": 100.0 * float((last == actual).mean()),
         "test_top1_validation_choice": 100.0 * float((best == actual).mean()),
@@ -58,7 +58,9 @@ def judge(
     with new_folder(target) as folder:
         shutil.copyfile(source / "history.csv", folder / "history.csv")
         write_csv(folder / "predictions.csv", {"actual": actual.tolist(), "predicted": last.tolist()})
-        np.save(folder / "feature_maps.npy", _feature_maps(network, batches.plain("test")))
+        np.save(folder / "feature_maps.npy", shown.maps)
+        np.save(folder / "grad_cam.npy", shown.grad_cam)
+        np.save(folder / "feature_spread.npy", shown.spread)
         provenance = {
             "data_sha256": manifest["data_sha256"],
             "teacher_sha256": manifest["teacher_sha256"],
@@ -72,7 +74,8 @@ def judge(
                 **provenance,
                 "best_epoch": manifest["best_epoch"],
                 "epochs": manifest["epochs"],
-                "firing_rate_per_layer": rates.per_layer,
+                "firing_rate_per_layer": [[name, rate] for name, rate in rates.per_layer.items()],  # in their order
+                "shown_samples": shown.samples.tolist(),
                 "split": data.manifest["facts"]["split"],
                 "test_samples": len(actual),
                 "time_steps": getattr(network, "time_steps", None),
@@ -82,20 +85,3 @@ def judge(
     tracker.metrics({f"firing_rate.{name}": rate for name, rate in rates.per_layer.items()})
     for path in sorted(target.iterdir()):
         tracker.artifact(path)
-
-
-@torch.no_grad()
-def _feature_maps(network: torch.nn.Module, batches: Iterable[Batch]) -> np.ndarray:
-    """The feature `last` of the first sample of each class, averaged over time and channels: float32 `[N, H, W]`.
-
-    Where it is a vector there is no map: `[0, 1, 1]`.
-    """
-    maps: dict[int, np.ndarray] = {}
-    for batch in batches:
-        feature = network(batch.inputs).features["last"]
-        if feature.dim() == 3:
-            return np.zeros((0, 1, 1), np.float32)
-        found = feature.mean(dim=(0, 2)).cpu().numpy()
-        for label, one in zip(batch.labels.tolist(), found, strict=True):
-            maps.setdefault(label, one)
-    return np.stack([maps[label] for label in sorted(maps)[:MAP_CLASSES]])

@@ -1,0 +1,87 @@
+"""Figures and plot files: which are made, of what, and the same bytes every time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import write_data
+from made_up_runs import TOP1, made_up_params, write_results
+
+from bkdsnn.reporting.collect import collect
+from bkdsnn.reporting.figures import draw_figures
+from bkdsnn.reporting.figures.accuracy import blurred_lines
+from bkdsnn.reporting.figures.style import look
+from bkdsnn.reporting.plots import write_plots
+from bkdsnn.reporting.report import write_tables
+
+CE, BKD = {"of": "image-ce"}, {"of": "image-bkd"}
+
+
+@pytest.fixture
+def collected(composed, tmp_path):
+    params = made_up_params(composed)
+    write_results(tmp_path / "runs", params, top1=TOP1)
+    return collect(tmp_path / "runs", params, data_sha256={})
+
+
+def test_files_are_the_same_bytes_again(collected, tmp_path):
+    contents = []
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        data = write_data(tmp_path / f"data-{name}", shape=(1, 8, 8))
+        drawn = draw_figures(folder, collected, {"digits": data})
+        assert {entry["file"] for entry in drawn} == {path.name for path in folder.iterdir()}
+        assert all(entry["title"] and entry["caption"] and entry["alt"] for entry in drawn)
+        write_tables(folder, collected)
+        write_plots(folder, collected)
+        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert contents[0] == contents[1]
+    figures = {"accuracy", "training_curves", "energy", "firing_rates", "feature_spread", "feature_maps-digits"}
+    figures |= {"grad_cam-digits", "data-digits"}
+    tables = {f"{name}.{kind}" for name in ("comparison", "table") for kind in ("md", "csv", "tex")}
+    plots = {"learning_curves.csv", "confusion.csv"}
+    assert set(contents[0]) == {f"{name}.png" for name in figures} | tables | plots | {"summary.json"}
+
+
+def test_a_table_without_results_shows_its_data_alone(composed, tmp_path):
+    collected = collect(tmp_path / "none", made_up_params(composed), data_sha256={})
+    drawn = draw_figures(tmp_path, collected, {"digits": write_data(tmp_path / "data", shape=(1, 8, 8))})
+    assert [entry["file"] for entry in drawn] == ["data-digits.png"]
+
+
+def test_maps_are_left_out_where_the_feature_is_a_vector(collected, tmp_path):
+    for key in collected.judged:
+        for name in ("feature_maps", "grad_cam"):
+            np.save(tmp_path / "runs" / key / f"{name}.npy", np.zeros((0, 1, 1), np.float32))
+    again = collect(tmp_path / "runs", collected.params, data_sha256={})
+    drawn = draw_figures(tmp_path, again, {"digits": write_data(tmp_path / "data", shape=(1, 8, 8))})
+    assert not {entry["file"] for entry in drawn} & {"grad_cam-digits.png", "feature_maps-digits.png"}
+
+
+def test_rows_that_differ_in_blur_ratio_alone_are_a_line(composed, tmp_path):
+    rows = {f"blur-{number}": {**BKD, "method_settings": {"blur_ratio": number / 10}} for number in (6, 0)}
+    rows |= {"ce": CE, "other": {**BKD, "method_settings": {"blur_ratio": 0.3, "feature_weight": 0.1}}}
+    params = made_up_params(composed, rows=rows)
+    write_results(tmp_path / "runs", params, top1=dict.fromkeys(rows, (90.0, 92.0, 91.0)))
+    made = collect(tmp_path / "runs", params, data_sha256={})
+    (line,) = blurred_lines(made).values()
+    assert list(line.items()) == [(0.0, "blur-0"), (0.6, "blur-6")]
+    drawn = draw_figures(tmp_path, made, {"digits": write_data(tmp_path / "data", shape=(1, 8, 8))})
+    assert "bkd on digits at 0.6: 91.00" in {entry["file"]: entry["alt"] for entry in drawn}["blur_ratio.png"]
+
+
+def test_lines_differ_in_grey_too():
+    assert len({(own.marker, own.ls) for own in map(look, range(20))}) == 20
+
+
+def test_plot_files_by_hand(collected, tmp_path):
+    write_plots(tmp_path, collected)
+    curves = pd.read_csv(tmp_path / "learning_curves.csv")
+    assert curves.to_dict("list") == {
+        "row": ["image-ce"] * 2 + ["image-bkd"] * 2,
+        "epoch": [0, 1] * 2,
+        "task": [1.0, 0.5] * 2,
+        "validation_top1": [50.0, 90.0] * 2,
+    }
+    counts = pd.read_csv(tmp_path / "confusion.csv").set_index(["row", "actual", "predicted"])["count"]
+    assert counts["image-bkd"].to_dict() == {(0, 0): 3, (0, 1): 3, (1, 1): 3}, "three seeds of one each"

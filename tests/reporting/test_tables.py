@@ -1,0 +1,131 @@
+"""The tables from made-up runs whose statistics are known by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_runs import TOP1, made_up_params, write_results
+
+from bkdsnn.reporting import comparison, tables
+from bkdsnn.reporting.collect import Collected, collect
+from bkdsnn.reporting.intervals import gain, mean_and_std, paired_interval
+from bkdsnn.reporting.notes import Sources
+from bkdsnn.reporting.report import write_tables
+
+CE, BKD = {"of": "image-ce"}, {"of": "image-bkd"}
+VIT, DVS = {"of": "image-vit"}, {"of": "dvs-mixed"}
+
+
+@pytest.fixture
+def collect_rows(composed, tmp_path):
+    """Collected made-up results of rows that differ from the tiny table's, all with the same three accuracies."""
+
+    def made(rows: dict[str, dict], top1: dict[str, tuple[float, ...]] | None = None) -> Collected:
+        params = made_up_params(composed, rows=rows)
+        write_results(tmp_path / "runs", params, top1=top1 or dict.fromkeys(rows, (90.0, 92.0, 91.0)))
+        return collect(tmp_path / "runs", params, data_sha256={})
+
+    return made
+
+
+@pytest.fixture
+def both(collect_rows):
+    published = {"value": 95.29, "source": "README of the authors", "grade": "P"}
+    unknown = {"value": None, "source": "paper, table 2", "grade": None}
+    return collect_rows({"image-ce": {**CE, "published": unknown}, "image-bkd": {**BKD, "published": published}}, TOP1)
+
+
+def test_the_paired_interval_by_hand():
+    mean, half = paired_interval(np.array([2.0, 2.0, 5.0]))
+    assert mean == 3.0
+    assert half == pytest.approx(4.302653 * 3**0.5 / 3**0.5, rel=1e-6)  # t(0.975, 2) * s / sqrt(3), s = sqrt(3)
+    assert np.isnan(paired_interval(np.array([1.0]))[1])
+
+
+def test_mean_and_deviation_by_hand():
+    assert mean_and_std(np.array([1.0, 2.0, 6.0])) == (3.0, pytest.approx(7**0.5))  # (4 + 1 + 9) / 2
+    assert np.isnan(mean_and_std(np.array([1.0]))[1])
+    assert np.isnan(mean_and_std(np.array([]))).all()
+
+
+def test_numbers_of_a_row(both):
+    table = tables.numbers(both).set_index("row")
+    assert (table.loc["image-ce", "top1_mean"], table.loc["image-ce", "top1_std"]) == (91.0, 1.0)
+    assert np.isnan(table.loc["image-ce", "gain_over_ce"])
+    assert gain("image-bkd", both) == (3.0, pytest.approx(4.302653, rel=1e-6), 3)  # differences 2, 2, 5
+    row = table.loc["image-bkd"]
+    assert (row["gain_over_ce"], row["teacher_top1"], row["seeds"], row["split"]) == (3.0, 98.0, 3, "stratified")
+    assert (row["published"], row["published_source"], row["published_grade"]) == (95.29, "README of the authors", "P")
+
+
+def test_what_is_read(both):
+    sources = Sources(both.params)
+    rows = tables.for_reading(both, sources).set_index("row")
+    assert rows.loc["image-bkd", "top-1 %, last epoch"] == "94.00 ± 2.00"
+    assert rows.loc["image-bkd", "gain over CE"] == "+3.00 ± 4.30"
+    assert rows.loc["image-bkd", "published"] == "95.29 [2]"
+    assert rows.loc["image-ce", "published"] == "not found [1]"
+    assert rows.loc["image-ce", "teacher"] == "–"
+    assert rows.loc["image-ce", "energy (µJ)"] == "0.004"
+    assert sources.notes()[1:] == ["[1] paper, table 2.", "[2] README of the authors, grade P: the authors' own."]
+
+
+def test_a_line_of_the_comparison(both):
+    (line,) = comparison.for_reading(both, Sources(both.params)).to_dict("records")
+    assert line == {
+        "data set": "digits",
+        "student": "sew-digits",
+        "parameters": "1,234",
+        "teacher": "resnet-digits 98.00",
+        "T": "4",
+        "epochs": "2",
+        "seeds": "3",
+        "baseline": "91.00 ± 1.00",
+        "BKD": "94.00 ± 2.00",
+        "gain": "+3.00 ± 4.30 (BKD)",
+        "published": "baseline not found [1], BKD 95.29 [2]",
+        "difference": "BKD -1.29",
+        "firing rate": "0.125 → 0.125",
+        "energy (µJ)": "0.004 → 0.004",
+    }
+    (record,) = comparison.numbers(both).to_dict("records")
+    assert (record["bkd_mean"], record["baseline_std"], record["gain"]) == (94.0, 1.0, 3.0)
+    assert (record["bkd_published"], record["gain_of"]) == (95.29, "image-bkd")
+
+
+def test_lines_are_students_and_teachers_and_what_a_method_has_twice(collect_rows):
+    strong = {"method_settings": {"blur_ratio": 0.6}}
+    mixed = {**BKD, "method": "mixed"}
+    collected = collect_rows({"ce": CE, "bkd": BKD, "mixed": mixed, "more": {**BKD, **strong}, "vit": VIT, "dvs": DVS})
+    found = [(line.dataset, line.teacher, line.cells) for line in comparison.lines(collected.params)]
+    assert found == [
+        ("digits", "resnet-digits", {"bkd": "bkd", "ce": "ce", "mixed": "mixed"}),
+        ("digits", "resnet-digits", {"bkd": "more", "ce": "ce"}),
+        ("digits", "vit-digits", {"mixed": "vit", "ce": "ce"}),
+        ("digits-dvs", "resnet-dvs", {"mixed": "dvs"}),
+    ]
+    read = comparison.for_reading(collected, Sources(collected.params))
+    same = "+0.00 ± 0.00"
+    assert list(read["variant"]) == ["–", "blur_ratio=0.6", "–", "–"]
+    assert list(read["gain"]) == [f"{same} (mixed)", f"{same} (BKD)", f"{same} (mixed)", "–"]
+
+
+def test_a_baseline_alone_is_a_line(collect_rows):
+    collected = collect_rows({"ce": CE})
+    (line,) = comparison.for_reading(collected, Sources(collected.params)).to_dict("records")
+    assert (line["baseline"], line["gain"], line["firing rate"]) == ("91.00 ± 1.00", "–", "0.125")
+
+
+def test_csv_holds_all_digits(collect_rows, tmp_path):
+    collected = collect_rows({"ce": CE, "bkd": BKD}, {"ce": (90.0, 90.0, 91.0), "bkd": (90.1, 92.2, 94.3)})
+    write_tables(tmp_path, collected)
+    read = pd.read_csv(tmp_path / "table.csv", float_precision="round_trip").set_index("row")
+    assert read.loc["ce", "top1_mean"] == float(np.mean([90.0, 90.0, 91.0]))
+    assert read.loc["bkd", "gain_ci95"] == gain("bkd", collected).half
+    assert len(pd.read_csv(tmp_path / "comparison.csv")) == 1
+
+
+def test_best_on_test_is_nowhere(both, tmp_path):
+    (tmp_path / "out").mkdir()
+    write_tables(tmp_path / "out", both)
+    for path in (tmp_path / "out").iterdir():
+        assert "best" not in path.read_text(encoding="utf-8")
