@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field
-from spikingjelly.activation_based import functional, layer, neuron, surrogate
+from spikingjelly.activation_based import functional, layer, surrogate
 from torch import Tensor, nn
 
+from bkdsnn import fused_neurons as neuron
 from bkdsnn.errors import InputError
 from bkdsnn.params import Closed
 
