@@ -39,6 +39,8 @@ def in_layout_of(target: Tensor, sequence: Tensor) -> Tensor:
 
 def flat(tensor: Tensor) -> np.ndarray:
     """A tensor's memory from its first value to its last; bfloat16 as uint16."""
+    if tensor.numel() == 0:
+        return tensor.numpy()
     length = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     memory = tensor.detach().as_strided((length,), (1,))
     return (memory.view(torch.uint16) if memory.dtype == torch.bfloat16 else memory).numpy()

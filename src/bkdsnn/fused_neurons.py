@@ -22,16 +22,18 @@ class _Fused:
     """Runs the fused operator in place of a SpikingJelly neuron's `multi_step_forward`."""
 
     fused = True
+    remembers = True  # its membranes at the end; a network that is reset at every forward has no use for them
 
     def multi_step_forward(self, x_seq: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if not self._can_fuse(x_seq):
             return super().multi_step_forward(x_seq, *args, **kwargs)
         v = self.v if isinstance(self.v, Tensor) and self.v.shape == x_seq.shape[1:] else None
         tau, rate = self._decay()
-        spikes, self.v = torch.ops.bkdsnn.neuron(
+        spikes, after = torch.ops.bkdsnn.neuron(
             x_seq,
             v,
             rate,
+            self.remembers,
             tau,
             self.v_threshold,
             self.v_reset,
@@ -41,6 +43,8 @@ class _Fused:
             _SURROGATES[type(self.surrogate_function)],
             self.detach_reset,
         )
+        if self.remembers:
+            self.v = after
         return spikes
 
     def _can_fuse(self, x_seq: Tensor) -> bool:
@@ -76,70 +80,75 @@ class ParametricLIFNode(_Fused, neuron.ParametricLIFNode):
         return 1.0, self.w.sigmoid()
 
 
-def _membranes(x: Tensor, v: Tensor | None, reset: float) -> Tensor:
-    """A copy of the membranes before the first step, in the layout of one step of x."""
+def _membranes(x: Tensor, v: Tensor | None) -> Tensor:
+    """Membranes in the layout of one step of x, float32 but for float64; none (empty) for None."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    membranes = torch.empty_strided(x.shape[1:], x.stride()[1:], dtype=dtype)
-    return membranes.fill_(reset) if v is None else membranes.copy_(v)
+    if v is None:
+        return torch.empty(0, dtype=dtype, device=x.device)
+    if v.stride() == x.stride()[1:] and v.dtype == dtype:
+        return v
+    return torch.empty_strided(x.shape[1:], x.stride()[1:], dtype=dtype, device=x.device).copy_(v)
 
 
-def _constants(membranes: Tensor, rate: Tensor | None, *values: float):
-    decay = values[0] if rate is None else rate.item()
-    return torch.tensor([decay, *values[1:]], dtype=membranes.dtype).numpy()
+def _new_membranes(x: Tensor, wanted: bool) -> Tensor:
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    shape, stride = (x.shape[1:], x.stride()[1:]) if wanted else ((0,), (1,))
+    return torch.empty_strided(shape, stride, dtype=dtype, device=x.device)
 
 
-def _neuron(x, v, rate, tau, threshold, reset, alpha, kind, decay_input, surrogate, detach):
+def _neuron(x, v, rate, keep, *settings):
+    tau, threshold, reset, alpha, kind, decay_input, _, _ = settings
     x = usable(x)
-    membranes, spikes = _membranes(x, v, reset), new_sequence(x)
-    constants = _constants(membranes, rate, tau, threshold, reset, alpha)
-    size = membranes.numel()
-    buffers = flat(x), x.stride(0), flat(membranes), flat(spikes)
+    spikes, after = new_sequence(x), _new_membranes(x, keep)
+    constants = _constants(after, rate, tau, threshold, reset, alpha)
+    buffers = flat(x), x.stride(0), flat(_membranes(x, v)), flat(after), flat(spikes)
+    size = x[0].numel()
     parallel(
         lambda begin, end: kernels.forward(*buffers, begin, end, size, constants, kind, decay_input),
         size,
         grain=kernels.BLOCK,
         steps=len(x),
     )
-    return spikes, membranes
+    return spikes, after
 
 
-def _neuron_backward(
-    upstream, carry, x, v, rate, tau, threshold, reset, alpha, kind, decay_input, surrogate, detach
-):
+def _neuron_backward(upstream, carry, x, v, rate, *settings):
+    tau, threshold, reset, alpha, *kinds = settings
     x = usable(x)
-    membranes, gradient = _membranes(x, v, reset), new_sequence(x)
-    carry = torch.zeros_like(membranes) if carry is None else torch.empty_like(membranes).copy_(carry)
-    constants = _constants(membranes, rate, tau, threshold, reset, alpha)
-    size = membranes.numel()
-    sums = torch.zeros(-(-size // kernels.BLOCK), dtype=torch.float64)
-    upstream = in_layout_of(gradient, upstream)
-    buffers = flat(x), x.stride(0), flat(membranes), flat(upstream), flat(carry), flat(gradient), flat(sums)
+    size = x[0].numel()
+    gradient, of_before = new_sequence(x), _new_membranes(x, v is not None)
+    totals = torch.empty(-(-size // kernels.BLOCK), dtype=torch.float64)
+    constants = _constants(of_before, rate, tau, threshold, reset, alpha)
+    tensors = _membranes(x, v), in_layout_of(gradient, upstream), _membranes(x, carry), gradient, of_before, totals
+    buffers = flat(x), x.stride(0), *map(flat, tensors)
     parallel(
-        lambda begin, end: kernels.backward(
-            *buffers, begin, end, size, constants, kind, decay_input, surrogate, detach
-        ),
+        lambda begin, end: kernels.backward(*buffers, begin, end, size, constants, *kinds),
         size,
         grain=kernels.BLOCK,
         steps=len(x),
     )
-    return gradient, carry, sums.sum().to(membranes.dtype)
+    return gradient, of_before, totals.sum().to(of_before.dtype)
 
 
-def _fake(x, v, rate, *_settings):
+def _constants(like: Tensor, rate: Tensor | None, tau: float, *others: float):
+    return torch.tensor([tau if rate is None else rate.item(), *others], dtype=like.dtype).numpy()
+
+
+def _fake(x, _v, _rate, keep, *_settings):
     x = usable(x)
-    return new_sequence(x), _membranes(x, None, 0.0)
+    return new_sequence(x), _new_membranes(x, keep)
 
 
-def _fake_backward(_upstream, _carry, x, *_settings):
+def _fake_backward(_upstream, _carry, x, v, *_settings):
     x = usable(x)
-    membranes = _membranes(x, None, 0.0)
-    return new_sequence(x), membranes, membranes.new_empty(())
+    of_before = _new_membranes(x, v is not None)
+    return new_sequence(x), of_before, of_before.new_empty(())
 
 
 def _save(ctx, inputs, output) -> None:
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*inputs[:3])
-    ctx.settings = inputs[3:]
+    ctx.settings = inputs[4:]
 
 
 def _differentiate(ctx, upstream, carry):
@@ -149,11 +158,11 @@ def _differentiate(ctx, upstream, carry):
     gradient, before, of_rate = torch.ops.bkdsnn.neuron_backward(upstream, carry, x, v, rate, *ctx.settings)
     before = None if v is None else before.to(v.dtype)
     of_rate = None if rate is None else of_rate.to(rate.dtype)
-    return gradient, before, of_rate, *([None] * len(ctx.settings))
+    return gradient, before, of_rate, None, *([None] * len(ctx.settings))
 
 
 _library = torch.library.Library("bkdsnn", "DEF")
-_library.define(f"neuron(Tensor x, Tensor? v, Tensor? rate, {_SCHEMA}) -> (Tensor, Tensor)")
+_library.define(f"neuron(Tensor x, Tensor? v, Tensor? rate, bool keep, {_SCHEMA}) -> (Tensor, Tensor)")
 _library.define(
     f"neuron_backward(Tensor upstream, Tensor? carry, Tensor x, Tensor? v, Tensor? rate, {_SCHEMA})"
     " -> (Tensor, Tensor, Tensor)"

@@ -157,48 +157,64 @@ def _gradient_of_input(back, gradient, kind, decay_input, rate):
 
 
 @njit(**_options)
-def forward(x, stride, v, spikes, begin, end, size, constants, kind, decay_input):
-    """Fills `spikes` of the neurons begin .. end - 1; `v` [size] is the membranes before, and then after."""
+def forward(x, stride, before, after, spikes, begin, end, size, constants, kind, decay_input):
+    """Fills `spikes` of the neurons begin .. end - 1.
+
+    `before` [size]: the membranes at the start (empty: at rest). `after` [size] receives those at the end (empty: not).
+    """
     decay, threshold, reset = constants[0], constants[1], constants[2]
-    scratch = np.empty(BLOCK, v.dtype)
+    potentials, scratch = np.empty(BLOCK, constants.dtype), np.empty(BLOCK, constants.dtype)
     for start in range(begin, end, BLOCK):
         count = min(BLOCK, end - start)
-        membranes, h = v[start : start + count], scratch[:count]
+        v, h = potentials[:count], scratch[:count]
+        v[:] = reset
+        if before.size:
+            v[:] = before[start : start + count]
         for t in range(spikes.size // size):
             current = x[t * stride + start : t * stride + start + count]
-            _charge(current, membranes, h, kind, decay_input, decay, reset)
-            _fire(h, membranes, spikes[t * size + start : t * size + start + count], threshold, reset)
+            _charge(current, v, h, kind, decay_input, decay, reset)
+            _fire(h, v, spikes[t * size + start : t * size + start + count], threshold, reset)
+        if after.size:
+            after[start : start + count] = v
 
 
 @njit(**_options)
 def backward(
-    x, stride, v, upstream, carry, gradient, totals, begin, end, size, constants, kind, decay_input, surrogate, detach
-):
-    """Fills `gradient` of the neurons begin .. end - 1, and of each block's `totals` the gradient of a PLIF's 1 / tau.
+    x, stride, before, upstream, carry, gradient, of_before, totals, begin, end, size, constants, kind, decay_input,
+    surrogate, detach,
+):  # fmt: skip
+    """Fills `gradient` of the neurons begin .. end - 1, and `totals` of each block for 1 / tau of a PLIF.
 
-    `v` [size] is the membranes before the first step; `carry` [size] the gradient of those after the last, and then of
-    `v`. Membranes are computed anew from x: the forward keeps none.
+    `before` as in the forward; `carry` [size]: the gradient of the membranes at the end (empty: none); `of_before`
+    [size] receives that of those at the start (empty: not). Membranes are computed anew from x: none are stored.
     """
     decay, threshold, reset, alpha = constants[0], constants[1], constants[2], constants[3]
-    steps = gradient.size // size
-    rate = v.dtype.type(1) / decay if kind == LIF else decay
-    before, charged = np.empty((steps + 1, BLOCK), v.dtype), np.empty((steps, BLOCK), v.dtype)
-    spikes, slopes, sums = np.empty(BLOCK, v.dtype), np.empty(BLOCK, v.dtype), np.zeros(BLOCK, v.dtype)
+    steps, dtype = gradient.size // size, constants.dtype
+    rate = dtype.type(1) / decay if kind == LIF else decay
+    membranes, charged = np.empty((steps + 1, BLOCK), dtype), np.empty((steps, BLOCK), dtype)
+    spikes, slopes, backs, sums = np.empty((4, BLOCK), dtype)
     for start in range(begin, end, BLOCK):
         count = min(BLOCK, end - start)
-        sums[:] = 0
-        back, slope = carry[start : start + count], slopes[:count]
-        before[0, :count] = v[start : start + count]
+        back, slope = backs[:count], slopes[:count]
+        membranes[0][:] = reset
+        if before.size:
+            membranes[0][:count] = before[start : start + count]
         for t in range(steps):
             current, h = x[t * stride + start : t * stride + start + count], charged[t][:count]
-            _charge(current, before[t][:count], h, kind, decay_input, decay, reset)
-            _fire(h, before[t + 1][:count], spikes, threshold, reset)
+            _charge(current, membranes[t][:count], h, kind, decay_input, decay, reset)
+            _fire(h, membranes[t + 1][:count], spikes, threshold, reset)
+        back[:] = 0
+        if carry.size:
+            back[:] = carry[start : start + count]
+        sums[:] = 0
         for t in range(steps - 1, -1, -1):
             h, here = charged[t][:count], slice(t * size + start, t * size + start + count)
             _slope(h, slope, threshold, surrogate, alpha)
             _gradient_of_charged(upstream[here], h, slope, back, threshold, reset, detach)
             if kind == PLIF:
                 current = x[t * stride + start : t * stride + start + count]
-                _gradient_of_rate(current, before[t][:count], back, sums, decay_input, reset)
+                _gradient_of_rate(current, membranes[t][:count], back, sums, decay_input, reset)
             _gradient_of_input(back, gradient[here], kind, decay_input, rate)
         totals[start // BLOCK] = sums.sum()
+        if of_before.size:
+            of_before[start : start + count] = back
