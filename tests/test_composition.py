@@ -106,9 +106,9 @@ def _imports(path: Path) -> set[str]:
 
 FLOORS = (
     ("errors", "contracts", "params", "validation", "paths", "seeding", "events", "composition", "catalogue"),
-    ("data", "spiking", "tapped", "weights", "stage", "tracking", "tracking_worker"),
+    ("data", "neurons", "spiking", "tapped", "weights", "stage", "tracking", "tracking_worker"),
     ("networks", "methods"),
-    ("training", "evaluation", "teachers", "optimisation", "caching"),
+    ("training", "evaluation", "teachers", "optimisation", "caching", "speed"),
     ("assembly", "checking", "reporting"),
     ("fitting", "judging", "tools"),
 )
@@ -136,11 +136,11 @@ def test_imports_point_down(path):
         ("mlflow", {"tracking_worker"}),
         ("omegaconf", set()),
         ("dvc", {"tools"}),
-        ("spikingjelly", {"spiking", "networks", "evaluation"}),
+        ("spikingjelly", {"spiking", "neurons", "networks", "evaluation"}),
         ("lightning_fabric", {"training"}),
         ("timm", {"networks", "data"}),
         ("torchvision", {"networks", "data"}),
-        ("numba", {"events"}),
+        ("numba", {"events", "neurons"}),
         ("pyarrow", {"data"}),
     ],
 )

@@ -13,6 +13,7 @@ from bkdsnn.data.batches import Batches
 from bkdsnn.params import Recipe
 from bkdsnn.paths import digest, new_folder
 from bkdsnn.seeding import make_deterministic
+from bkdsnn.speed import hasten
 from bkdsnn.tracking import AnyTracker
 from bkdsnn.training import Learner, Teacher, make_fabric, train
 
@@ -45,6 +46,7 @@ def fit(
     tracker: AnyTracker,
 ) -> None:
     """Trains and writes `target`; the tracker hears of every epoch."""
+    hasten(student, engine.recipe.speed)
 
     def on_epoch(record: dict[str, float], seconds: float) -> None:
         values = "  ".join(f"{name} {value:.4g}" for name, value in record.items() if name != "epoch")

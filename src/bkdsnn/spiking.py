@@ -7,8 +7,8 @@ from pydantic import Field
 from spikingjelly.activation_based import functional, layer, surrogate
 from torch import Tensor, nn
 
-from bkdsnn import fused_neurons as neuron
 from bkdsnn.errors import InputError
+from bkdsnn.neurons import fused as neuron
 from bkdsnn.params import Closed
 
 _SURROGATES = {"sigmoid": surrogate.Sigmoid, "atan": surrogate.ATan}

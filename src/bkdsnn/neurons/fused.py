@@ -10,15 +10,15 @@ import torch
 from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor
 
-from bkdsnn import neuron_kernels as kernels
-from bkdsnn.dense import flat, in_layout_of, new_sequence, parallel, usable
+from bkdsnn.neurons import kernels
+from bkdsnn.neurons.dense import flat, in_layout_of, new_sequence, parallel, usable
 
 _SURROGATES = {surrogate.Sigmoid: kernels.SIGMOID, surrogate.ATan: kernels.ATAN}
 _SCHEMA = "float tau, float threshold, float reset, float alpha, int kind, bool decay_input, int surrogate, bool detach"
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
-class _Fused:
+class Fused:
     """Runs the fused operator in place of a SpikingJelly neuron's `multi_step_forward`."""
 
     fused = True
@@ -62,18 +62,18 @@ class _Fused:
         return 1.0, None
 
 
-class IFNode(_Fused, neuron.IFNode):
+class IFNode(Fused, neuron.IFNode):
     kind = kernels.IF
 
 
-class LIFNode(_Fused, neuron.LIFNode):
+class LIFNode(Fused, neuron.LIFNode):
     kind = kernels.LIF
 
     def _decay(self) -> tuple[float, Tensor | None]:
         return self.tau, None
 
 
-class ParametricLIFNode(_Fused, neuron.ParametricLIFNode):
+class ParametricLIFNode(Fused, neuron.ParametricLIFNode):
     kind = kernels.PLIF
 
     def _decay(self) -> tuple[float, Tensor | None]:
