@@ -9,8 +9,8 @@ from conftest import NEURON
 from bkdsnn.networks import sew_resnet, spikingformer
 from bkdsnn.neurons.fused import Fused
 from bkdsnn.params import Speed
-from bkdsnn.spiking import NeuronSettings
 from bkdsnn.speed import hasten
+from bkdsnn.spiking import NeuronSettings
 
 PLAIN = {"channels_last": False, "fused_neurons": False, "compile": False}
 SWITCHES = [{"channels_last": True}, {"fused_neurons": True}, {"channels_last": True, "fused_neurons": True}]

@@ -131,7 +131,7 @@ def test_work_is_shared_in_whole_blocks():
     assert sorted(parts) == [(0, 1_000), (0, 500_224), (500_224, 1_000_000)]
 
 
-@pytest.mark.parametrize("name", [name for name in ("store_v_seq", "fused")])
+@pytest.mark.parametrize("name", ["store_v_seq", "fused"])
 def test_what_the_kernels_do_not_do_is_left_to_spikingjelly(name):
     theirs, ours = pair("LIFNode", "sigmoid", detach=True, decay=True, dtype=torch.float64)
     setattr(ours, name, name == "store_v_seq")
