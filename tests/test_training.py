@@ -31,6 +31,7 @@ RECIPE = Recipe(
     schedule={"warmup_epochs": 1, "warmup_lr": 0.001, "min_lr": 0.001, "cooldown_epochs": 0},
     augmentation=augmentation(views=2, shift=1),
     cache={"enabled": False, "dtype": "float32"},
+    speed={"channels_last": False, "fused_neurons": True, "compile": False},
 )
 
 

@@ -25,6 +25,7 @@ from bkdsnn.resuming import Keeper
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.sharing import claimed
 from bkdsnn.snapshot import made_by
+from bkdsnn.speed import hasten
 from bkdsnn.tracking import AnyTracker, training_tracker
 from bkdsnn.training import Learner, Teacher, train
 
@@ -64,6 +65,7 @@ def fit(
 
     `params`: all that the result depends on beside code. A run that was killed goes on from where its state was saved.
     """
+    hasten(student, engine.recipe.speed)
     fabric, makers = engine.fabric, made_by(engine.fabric)
     with _claimed(fabric, {"kind": kind, **params}, made_by=makers, target=target) as (folder, taken):
         if taken:
@@ -82,9 +84,10 @@ def fit(
                     on_epoch=partial(_report, tracker),
                     keeper=keeper,
                 )
-            with new_folder(target) as written:
-                save_trained(written, trained, data=engine.data, teacher=teacher_digest)
-            tracker.model(digest(target))
+            if fabric.is_global_zero:
+                with new_folder(target) as written:
+                    save_trained(written, trained, data=engine.data, teacher=teacher_digest)
+                tracker.model(digest(target))
 
 
 def _report(tracker: AnyTracker, record: dict[str, float], measured: dict[str, float]) -> None:

@@ -135,6 +135,18 @@ class Cache(Closed):
     dtype: Literal["float32", "float16", "bfloat16"]
 
 
+class Speed(Closed):
+    """What makes a step faster and rounds differently: the same number to a few units in the last place.
+
+    channels_last: maps lie in memory pixel by pixel, not channel by channel. fused_neurons: on a CPU a neuron's steps
+    are one operator of ours (false: SpikingJelly's). compile: torch.compile of the student.
+    """
+
+    channels_last: bool
+    fused_neurons: bool
+    compile: bool
+
+
 class Recipe(Closed):
     """Everything about a training run that is neither data, network, method nor seed.
 
@@ -150,6 +162,7 @@ class Recipe(Closed):
     schedule: Schedule
     augmentation: Augmentation
     cache: Cache
+    speed: Speed
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:

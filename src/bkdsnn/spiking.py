@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field
-from spikingjelly.activation_based import functional, layer, neuron, surrogate
+from spikingjelly.activation_based import functional, layer, surrogate
 from torch import Tensor, nn
 
 from bkdsnn.errors import InputError
+from bkdsnn.neurons import fused as neuron
 from bkdsnn.params import Closed
 
 _SURROGATES = {"sigmoid": surrogate.Sigmoid, "atan": surrogate.ATan}

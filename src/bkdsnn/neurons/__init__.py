@@ -1,0 +1,1 @@
+"""Spiking neurons that are one operator on a CPU."""

@@ -1,0 +1,174 @@
+"""IF, LIF and PLIF neurons whose whole sequence of steps is one operator on a CPU.
+
+They are SpikingJelly's classes: on any other device, or for what the kernels do not know, they run SpikingJelly's own
+code, which picks its Triton or CUDA kernels there.
+"""
+
+from typing import Any
+
+import torch
+from spikingjelly.activation_based import neuron, surrogate
+from torch import Tensor
+
+from bkdsnn.neurons import kernels
+from bkdsnn.neurons.dense import flat, in_layout_of, new_sequence, parallel, usable
+
+_SURROGATES = {surrogate.Sigmoid: kernels.SIGMOID, surrogate.ATan: kernels.ATAN}
+_SCHEMA = "float tau, float threshold, float reset, float alpha, int kind, bool decay_input, int surrogate, bool detach"
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+
+
+class Fused:
+    """Runs the fused operator in place of a SpikingJelly neuron's `multi_step_forward`."""
+
+    fused = True
+    remembers = True  # its membranes at the end; a network that is reset at every forward has no use for them
+
+    def multi_step_forward(self, x_seq: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not self._can_fuse(x_seq):
+            return super().multi_step_forward(x_seq, *args, **kwargs)
+        v = self.v if isinstance(self.v, Tensor) and self.v.shape == x_seq.shape[1:] else None
+        tau, rate = self._decay()
+        spikes, after = torch.ops.bkdsnn.neuron(
+            x_seq,
+            v,
+            rate,
+            self.remembers,
+            tau,
+            self.v_threshold,
+            self.v_reset,
+            self.surrogate_function.alpha,
+            self.kind,
+            getattr(self, "decay_input", True),
+            _SURROGATES[type(self.surrogate_function)],
+            self.detach_reset,
+        )
+        if self.remembers:
+            self.v = after
+        return spikes
+
+    def _can_fuse(self, x_seq: Tensor) -> bool:
+        return (
+            self.fused
+            and x_seq.device.type == "cpu"
+            and x_seq.dtype in _DTYPES
+            and type(self.surrogate_function) in _SURROGATES
+            and self.v_reset is not None
+            and not self.store_v_seq
+        )
+
+    def _decay(self) -> tuple[float, Tensor | None]:
+        """tau, and 1 / tau of a PLIF."""
+        return 1.0, None
+
+
+class IFNode(Fused, neuron.IFNode):
+    kind = kernels.IF
+
+
+class LIFNode(Fused, neuron.LIFNode):
+    kind = kernels.LIF
+
+    def _decay(self) -> tuple[float, Tensor | None]:
+        return self.tau, None
+
+
+class ParametricLIFNode(Fused, neuron.ParametricLIFNode):
+    kind = kernels.PLIF
+
+    def _decay(self) -> tuple[float, Tensor | None]:
+        return 1.0, self.w.sigmoid()
+
+
+def _membranes(x: Tensor, v: Tensor | None) -> Tensor:
+    """Membranes in the layout of one step of x, float32 but for float64; none (empty) for None."""
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    if v is None:
+        return torch.empty(0, dtype=dtype, device=x.device)
+    if v.stride() == x.stride()[1:] and v.dtype == dtype:
+        return v
+    return torch.empty_strided(x.shape[1:], x.stride()[1:], dtype=dtype, device=x.device).copy_(v)
+
+
+def _new_membranes(x: Tensor, wanted: bool) -> Tensor:
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    shape, stride = (x.shape[1:], x.stride()[1:]) if wanted else ((0,), (1,))
+    return torch.empty_strided(shape, stride, dtype=dtype, device=x.device)
+
+
+def _neuron(x, v, rate, keep, *settings):
+    tau, threshold, reset, alpha, kind, decay_input, _, _ = settings
+    x = usable(x)
+    spikes, after = new_sequence(x), _new_membranes(x, keep)
+    constants = _constants(after, rate, tau, threshold, reset, alpha)
+    buffers = flat(x), x.stride(0), flat(_membranes(x, v)), flat(after), flat(spikes)
+    size = x[0].numel()
+    parallel(
+        lambda begin, end: kernels.forward(*buffers, begin, end, size, constants, kind, decay_input),
+        size,
+        grain=kernels.BLOCK,
+        steps=len(x),
+    )
+    return spikes, after
+
+
+def _neuron_backward(upstream, carry, x, v, rate, *settings):
+    tau, threshold, reset, alpha, *kinds = settings
+    x = usable(x)
+    size = x[0].numel()
+    gradient, of_before = new_sequence(x), _new_membranes(x, v is not None)
+    totals = torch.empty(-(-size // kernels.BLOCK), dtype=torch.float64)
+    constants = _constants(of_before, rate, tau, threshold, reset, alpha)
+    tensors = _membranes(x, v), in_layout_of(gradient, upstream), _membranes(x, carry), gradient, of_before, totals
+    buffers = flat(x), x.stride(0), *map(flat, tensors)
+    parallel(
+        lambda begin, end: kernels.backward(*buffers, begin, end, size, constants, *kinds),
+        size,
+        grain=kernels.BLOCK,
+        steps=len(x),
+    )
+    return gradient, of_before, totals.sum().to(of_before.dtype)
+
+
+def _constants(like: Tensor, rate: Tensor | None, tau: float, *others: float):
+    return torch.tensor([tau if rate is None else rate.item(), *others], dtype=like.dtype).numpy()
+
+
+def _fake(x, _v, _rate, keep, *_settings):
+    x = usable(x)
+    return new_sequence(x), _new_membranes(x, keep)
+
+
+def _fake_backward(_upstream, _carry, x, v, *_settings):
+    x = usable(x)
+    of_before = _new_membranes(x, v is not None)
+    return new_sequence(x), of_before, of_before.new_empty(())
+
+
+def _save(ctx, inputs, output) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*inputs[:3])
+    ctx.settings = inputs[4:]
+
+
+def _differentiate(ctx, upstream, carry):
+    x, v, rate = ctx.saved_tensors
+    if upstream is None:
+        upstream = torch.zeros_like(x)
+    gradient, before, of_rate = torch.ops.bkdsnn.neuron_backward(upstream, carry, x, v, rate, *ctx.settings)
+    before = None if v is None else before.to(v.dtype)
+    of_rate = None if rate is None else of_rate.to(rate.dtype)
+    return gradient, before, of_rate, None, *([None] * len(ctx.settings))
+
+
+_library = torch.library.Library("bkdsnn", "DEF")
+_library.define(f"neuron(Tensor x, Tensor? v, Tensor? rate, bool keep, {_SCHEMA}) -> (Tensor, Tensor)")
+_library.define(
+    f"neuron_backward(Tensor upstream, Tensor? carry, Tensor x, Tensor? v, Tensor? rate, {_SCHEMA})"
+    " -> (Tensor, Tensor, Tensor)"
+)
+_library.impl("neuron", _neuron, "CPU")
+_library.impl("neuron_backward", _neuron_backward, "CPU")
+torch.library.register_fake("bkdsnn::neuron", _fake, lib=_library)
+torch.library.register_fake("bkdsnn::neuron_backward", _fake_backward, lib=_library)
+torch.library.register_autograd("bkdsnn::neuron", _differentiate, setup_context=_save, lib=_library)

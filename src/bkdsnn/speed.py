@@ -1,0 +1,56 @@
+"""What makes a network's training step faster and leaves its parameters, their names and its formulas as they are."""
+
+import logging
+
+import torch
+from torch import Tensor, nn
+
+from bkdsnn.neurons.fused import Fused
+from bkdsnn.params import Speed
+
+log = logging.getLogger(__name__)
+
+
+def hasten(network: nn.Module, settings: Speed) -> None:
+    """Prepares a network for training as the recipe says; its parameters stay as they lie in memory."""
+    for module in network.modules():
+        if isinstance(module, Fused):
+            module.fused = settings.fused_neurons
+            module.remembers = False  # a network is at rest at the start of every forward
+        if isinstance(module, nn.Conv2d) and settings.channels_last:
+            module.register_forward_pre_hook(_channels_last)
+    if settings.compile and _compiler_works():
+        network.forward = _Compiled(network)
+
+
+def _channels_last(_module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+    """The input of a convolution, `[B, C, H, W]` or `[T, B, C, H, W]`: then the output lies like it, and so on."""
+    (x,) = inputs
+    maps = x.flatten(0, -4)  # [T * B, C, H, W]
+    return maps.contiguous(memory_format=torch.channels_last).unflatten(0, x.shape[:-3])
+
+
+class _Compiled:
+    """A forward that is compiled for training with one shape of inputs, and eager for all else: one compilation."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network, self._eager, self._shape = network, network.forward, None
+        self._compiled = torch.compile(network.forward, dynamic=False)
+
+    def __call__(self, inputs: Tensor):
+        if not self._network.training or self._shape not in (None, inputs.shape):
+            return self._eager(inputs)
+        self._shape = inputs.shape
+        return self._compiled(inputs)
+
+
+def _compiler_works() -> bool:
+    """Whether this machine can compile for its devices (Triton and C++ need a compiler); if not, one line says so."""
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        torch.compile(lambda x: x.sin() + 1)(torch.ones(8, device=device))
+    except Exception as error:  # whatever a compiler that is missing or broken raises
+        reason = " ".join(str(error).split())[:200]
+        log.warning("compile: no compiler works here, the student runs eagerly (%s: %s)", type(error).__name__, reason)
+        return False
+    return True
