@@ -105,12 +105,23 @@ def _imports(path: Path) -> set[str]:
 
 
 FLOORS = (
-    ("errors", "contracts", "params", "validation", "paths", "seeding", "events", "composition", "catalogue"),
+    (
+        "errors",
+        "contracts",
+        "params",
+        "validation",
+        "paths",
+        "seeding",
+        "events",
+        "composition",
+        "catalogue",
+        "columns",
+    ),
     ("data", "spiking", "tapped", "weights", "stage", "tracking", "tracking_worker"),
     ("networks", "methods"),
     ("training", "evaluation", "teachers", "optimisation", "caching"),
     ("assembly", "checking", "reporting"),
-    ("fitting", "judging", "tools"),
+    ("fitting", "judging", "flat", "export", "registry", "tools"),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 PACKAGE = ROOT / "src/bkdsnn"
@@ -133,13 +144,14 @@ def test_imports_point_down(path):
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("mlflow", {"tracking_worker"}),
+        ("mlflow", {"tracking_worker", "registry"}),
         ("omegaconf", set()),
         ("dvc", {"tools"}),
-        ("spikingjelly", {"spiking", "networks", "evaluation"}),
+        ("spikingjelly", {"spiking", "networks", "evaluation", "flat", "export"}),
         ("lightning_fabric", {"training"}),
         ("timm", {"networks", "data"}),
         ("torchvision", {"networks", "data"}),
+        ("nir", {"export"}),
         ("numba", {"events"}),
         ("pyarrow", {"data"}),
     ],
