@@ -107,7 +107,8 @@ def _imports(path: Path) -> set[str]:
 FLOORS = [
     line.split()
     for line in (
-        "errors contracts params validation paths seeding events composition catalogue launch device_pool columns fingerprint",
+        "errors contracts params validation paths seeding events composition catalogue launch device_pool columns "
+        "fingerprint",
         "data neurons spiking tapped weights stage tracking tracking_worker shard_store checkpoint sharing progress "
         "whole_batch",
         "networks methods",

@@ -63,7 +63,7 @@ def test_mlflow_has_one_run_per_model_under_one_parent(clone):
     (parent,) = (run for run in runs if run.data.tags["bkdsnn.kind"] == "experiment")
     assert all(run.data.tags["mlflow.parentRunId"] == parent.info.run_id for run in runs if run is not parent)
     student = named["image-bkd-s0"]
-    assert student.data.params["method.blur_ratio"] == "0.15"
+    assert student.data.params["blur_ratio"] == "0.15"
     assert {"task", "feature", "validation_top1", "test_top1", "energy_uj"} <= set(student.data.metrics)
     assert len(client.get_metric_history(student.info.run_id, "feature")) == 2
     assert {artifact.path for artifact in client.list_artifacts(parent.info.run_id)} == {"figures", "tables"}
@@ -113,7 +113,7 @@ def test_queued_experiments_run_side_by_side_into_one_store(clone):
     assert states == ["Success"] * 4
     client = MlflowClient(f"sqlite:///{clone.folder / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("bkdsnn").experiment_id])
-    children = [run for run in runs if run.data.params.get("method.blur_ratio") in ("0.0", "0.3", "0.4", "0.5")]
+    children = [run for run in runs if run.data.params.get("blur_ratio") in ("0.0", "0.3", "0.4", "0.5")]
     assert len(children) == 16  # the four rows that blur
     assert all({"task", "test_top1"} <= set(run.data.metrics) for run in children)
     assert len({run.data.tags["mlflow.parentRunId"] for run in children}) == 4
