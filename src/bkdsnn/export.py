@@ -55,6 +55,8 @@ def export(network: nn.Module, target: Path, *, inputs: Tensor, metadata: dict[s
         compared = compare(network, read_back(partial), inputs=inputs)
         if compared.differing_spikes > _ALLOWED * compared.spikes:
             raise InputError(f"{target}: not written: read back it is another network; {compared}")
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
