@@ -105,10 +105,21 @@ def _imports(path: Path) -> set[str]:
 
 
 FLOORS = (
-    ("errors", "contracts", "params", "validation", "paths", "seeding", "events", "composition", "catalogue"),
+    (
+        "errors",
+        "contracts",
+        "params",
+        "fingerprint",
+        "validation",
+        "paths",
+        "seeding",
+        "events",
+        "composition",
+        "catalogue",
+    ),
     ("data", "spiking", "tapped", "weights", "stage", "tracking", "tracking_worker"),
     ("networks", "methods"),
-    ("training", "evaluation", "teachers", "optimisation", "caching"),
+    ("training", "evaluation", "exhibits", "teachers", "optimisation", "caching"),
     ("assembly", "checking", "reporting"),
     ("fitting", "judging", "tools"),
 )
