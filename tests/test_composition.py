@@ -106,7 +106,7 @@ def _imports(path: Path) -> set[str]:
 
 FLOORS = (
     ("errors", "contracts", "params", "validation", "paths", "seeding", "events", "composition", "catalogue"),
-    ("data", "neurons", "spiking", "tapped", "weights", "stage", "tracking", "tracking_worker"),
+    ("data", "fused", "spiking", "tapped", "weights", "stage", "tracking", "tracking_worker"),
     ("networks", "methods"),
     ("training", "evaluation", "teachers", "optimisation", "caching", "speed"),
     ("assembly", "checking", "reporting"),
@@ -136,11 +136,11 @@ def test_imports_point_down(path):
         ("mlflow", {"tracking_worker"}),
         ("omegaconf", set()),
         ("dvc", {"tools"}),
-        ("spikingjelly", {"spiking", "neurons", "networks", "evaluation"}),
+        ("spikingjelly", {"spiking", "fused", "networks", "evaluation"}),
         ("lightning_fabric", {"training"}),
         ("timm", {"networks", "data"}),
         ("torchvision", {"networks", "data"}),
-        ("numba", {"events", "neurons"}),
+        ("numba", {"events", "fused"}),
         ("pyarrow", {"data"}),
     ],
 )
