@@ -136,7 +136,7 @@ def test_imports_point_down(path):
         ("mlflow", {"tracking_worker"}),
         ("omegaconf", set()),
         ("dvc", {"tools"}),
-        ("spikingjelly", {"spiking", "fused", "networks", "evaluation"}),
+        ("spikingjelly", {"spiking", "fused", "networks", "evaluation", "tools"}),
         ("lightning_fabric", {"training"}),
         ("timm", {"networks", "data"}),
         ("torchvision", {"networks", "data"}),

@@ -26,6 +26,7 @@ RECIPE = Recipe(
     schedule={"warmup_epochs": 1, "min_lr": 0.001},
     augmentation=augmentation(views=2, shift=1),
     cache={"enabled": False, "dtype": "float32"},
+    speed={"channels_last": False, "fused_neurons": True, "compile": False},
 )
 
 
