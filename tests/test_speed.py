@@ -6,8 +6,8 @@ import pytest
 import torch
 from conftest import NEURON
 
+from bkdsnn.fused.neurons import Fused
 from bkdsnn.networks import sew_resnet, spikingformer
-from bkdsnn.neurons.fused import Fused
 from bkdsnn.params import Speed
 from bkdsnn.speed import hasten
 from bkdsnn.spiking import NeuronSettings

@@ -5,7 +5,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
-from bkdsnn.neurons.fused import Fused
+from bkdsnn.fused.neurons import Fused
 from bkdsnn.params import Speed
 
 log = logging.getLogger(__name__)

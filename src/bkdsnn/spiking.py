@@ -8,7 +8,7 @@ from spikingjelly.activation_based import functional, layer, surrogate
 from torch import Tensor, nn
 
 from bkdsnn.errors import InputError
-from bkdsnn.neurons import fused as neuron
+from bkdsnn.fused import neurons
 from bkdsnn.params import Closed
 
 _SURROGATES = {"sigmoid": surrogate.Sigmoid, "atan": surrogate.ATan}
@@ -40,10 +40,10 @@ def make_neuron(settings: NeuronSettings | None) -> nn.Module:
         "store_v_seq": False,
     }
     if settings.kind == "if":
-        return neuron.IFNode(**common)
+        return neurons.IFNode(**common)
     if settings.kind == "lif":
-        return neuron.LIFNode(tau=settings.tau, decay_input=settings.decay_input, **common)
-    return neuron.ParametricLIFNode(init_tau=settings.tau, decay_input=settings.decay_input, **common)
+        return neurons.LIFNode(tau=settings.tau, decay_input=settings.decay_input, **common)
+    return neurons.ParametricLIFNode(init_tau=settings.tau, decay_input=settings.decay_input, **common)
 
 
 def conv_bn(width: int, next_width: int, kernel: int, *, stride: int = 1, bias: bool = False) -> nn.Sequential:

@@ -38,13 +38,16 @@ class LiveTeacher:
         self.features = features
         self.look = look
 
-    @torch.no_grad()
     def __call__(self, batch: Batch) -> NetOutput:
-        output = self.network(self.look(batch))
+        inputs = self.look(batch)
+        with torch.inference_mode():
+            output = self.network(inputs)
         for name in self.features:
             if name not in output.features:
                 raise InputError(f"the teacher has no feature '{name}': it has {', '.join(output.features)}")
-        return NetOutput(logits=output.logits, features={name: output.features[name] for name in self.features})
+        # Clones, as no loss may keep a tensor of inference mode for its backward.
+        features = {name: output.features[name].clone() for name in self.features}
+        return NetOutput(logits=output.logits.clone(), features=features)
 
 
 class CachedTeacher:

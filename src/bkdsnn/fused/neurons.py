@@ -10,8 +10,8 @@ import torch
 from spikingjelly.activation_based import neuron, surrogate
 from torch import Tensor
 
-from bkdsnn.neurons import kernels
-from bkdsnn.neurons.dense import flat, in_layout_of, new_sequence, parallel, usable
+from bkdsnn.fused import neuron_kernels as kernels
+from bkdsnn.fused.memory import flat, in_layout_of, new_sequence, parallel, usable
 
 _SURROGATES = {surrogate.Sigmoid: kernels.SIGMOID, surrogate.ATan: kernels.ATAN}
 _SCHEMA = "float tau, float threshold, float reset, float alpha, int kind, bool decay_input, int surrogate, bool detach"

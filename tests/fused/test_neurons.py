@@ -9,8 +9,8 @@ from reference_vectors import assert_equal_to, cases
 from spikingjelly.activation_based import neuron as spikingjelly
 from spikingjelly.activation_based import surrogate
 
-from bkdsnn.neurons import fused
-from bkdsnn.neurons.dense import parallel
+from bkdsnn.fused import neurons as fused
+from bkdsnn.fused.memory import parallel
 from bkdsnn.spiking import NeuronSettings, make_neuron
 
 SURROGATES = {"sigmoid": surrogate.Sigmoid(alpha=4.0), "atan": surrogate.ATan(alpha=2.0)}

@@ -12,47 +12,15 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from bkdsnn.fused.numbers import OPTIONS, read, write
+
 IF, LIF, PLIF = 0, 1, 2
 SIGMOID, ATAN = 0, 1
 BLOCK = 512  # neurons
 
-_options = {"cache": True, "nogil": True, "error_model": "numpy"}
-
-
-def _read(_value):
-    """A stored value as a number."""
-
-
-def _write(_target, _i, _value):
-    """Stores a number, rounded to nearest where the target holds bfloat16."""
-
 
 def _exp(_z):
     """exp(z) for z <= 0."""
-
-
-@overload(_read)
-def _(value):
-    if value == types.uint16:
-        return lambda value: np.uint32(np.uint32(value) << np.uint32(16)).view(np.float32)
-    return lambda value: value
-
-
-@overload(_write)
-def _(target, i, value):
-    if target.dtype == types.uint16:
-
-        def round_to_bfloat16(target, i, value):
-            bits = np.float32(value).view(np.uint32)
-            even = (bits >> np.uint32(16)) & np.uint32(1)
-            target[i] = np.uint16((bits + np.uint32(0x7FFF) + even) >> np.uint32(16))
-
-        return round_to_bfloat16
-
-    def store(target, i, value):
-        target[i] = value
-
-    return store
 
 
 @overload(_exp)
@@ -76,27 +44,27 @@ def _(z):
     return exp32
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def _charge(x, v, h, kind, decay_input, decay, reset):
     """h = the membranes v after the currents x; decay is tau of a LIF, 1 / tau of a PLIF."""
     if kind == IF:
         for i in range(h.size):
-            h[i] = v[i] + _read(x[i])
+            h[i] = v[i] + read(x[i])
     elif kind == LIF and decay_input:
         for i in range(h.size):
-            h[i] = v[i] + (_read(x[i]) - (v[i] - reset)) / decay
+            h[i] = v[i] + (read(x[i]) - (v[i] - reset)) / decay
     elif kind == LIF:
         for i in range(h.size):
-            h[i] = v[i] - (v[i] - reset) / decay + _read(x[i])
+            h[i] = v[i] - (v[i] - reset) / decay + read(x[i])
     elif decay_input:
         for i in range(h.size):
-            h[i] = v[i] + (_read(x[i]) - (v[i] - reset)) * decay
+            h[i] = v[i] + (read(x[i]) - (v[i] - reset)) * decay
     else:
         for i in range(h.size):
-            h[i] = v[i] - (v[i] - reset) * decay + _read(x[i])
+            h[i] = v[i] - (v[i] - reset) * decay + read(x[i])
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def _slope(h, slope, threshold, surrogate, alpha):
     """slope = the surrogate's derivative at h - threshold."""
     one = h.dtype.type(1)
@@ -112,18 +80,18 @@ def _slope(h, slope, threshold, surrogate, alpha):
             slope[i] = half / (one + z * z)
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def _fire(h, v, spikes, threshold, reset):
     """spikes and the membranes v behind them."""
     one, zero = h.dtype.type(1), h.dtype.type(0)
     for i in range(h.size):
         value = h[i]
         spike = one if value >= threshold else zero
-        _write(spikes, i, spike)
+        write(spikes, i, spike)
         v[i] = reset if spike == one else value
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def _gradient_of_charged(upstream, h, slope, back, threshold, reset, detach):
     """back: the gradient of the membranes behind the reset becomes that of the charged membranes h."""
     one, zero = h.dtype.type(1), h.dtype.type(0)
@@ -131,32 +99,32 @@ def _gradient_of_charged(upstream, h, slope, back, threshold, reset, detach):
         kept = one if h[i] < threshold else zero
         if not detach:
             kept += (reset - h[i]) * slope[i]
-        back[i] = _read(upstream[i]) * slope[i] + back[i] * kept
+        back[i] = read(upstream[i]) * slope[i] + back[i] * kept
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def _gradient_of_rate(x, v, back, sums, decay_input, reset):
     """Adds one step's part in the gradient of 1 / tau to `sums`, one per neuron of the block."""
     if decay_input:
         for i in range(v.size):
-            sums[i] += back[i] * (_read(x[i]) - (v[i] - reset))
+            sums[i] += back[i] * (read(x[i]) - (v[i] - reset))
     else:
         for i in range(v.size):
             sums[i] -= back[i] * (v[i] - reset)
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def _gradient_of_input(back, gradient, kind, decay_input, rate):
     """gradient: that of the current; back: the gradient of h becomes that of the membranes before the charge."""
     one = back.dtype.type(1)
     scale = rate if kind != IF and decay_input else one
     kept = one if kind == IF else one - rate
     for i in range(back.size):
-        _write(gradient, i, back[i] * scale)
+        write(gradient, i, back[i] * scale)
         back[i] = back[i] * kept
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def forward(x, stride, before, after, spikes, begin, end, size, constants, kind, decay_input):
     """Fills `spikes` of the neurons begin .. end - 1.
 
@@ -178,7 +146,7 @@ def forward(x, stride, before, after, spikes, begin, end, size, constants, kind,
             after[start : start + count] = v
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def backward(
     x, stride, before, upstream, carry, gradient, of_before, totals, begin, end, size, constants, kind, decay_input,
     surrogate, detach,
@@ -192,7 +160,8 @@ def backward(
     steps, dtype = gradient.size // size, constants.dtype
     rate = dtype.type(1) / decay if kind == LIF else decay
     membranes, charged = np.empty((steps + 1, BLOCK), dtype), np.empty((steps, BLOCK), dtype)
-    spikes, slopes, backs, sums = np.empty((4, BLOCK), dtype)
+    rows = np.empty((4, BLOCK), dtype)
+    spikes, slopes, backs, sums = rows[0], rows[1], rows[2], rows[3]  # unpacked, they would be no contiguous arrays
     for start in range(begin, end, BLOCK):
         count = min(BLOCK, end - start)
         back, slope = backs[:count], slopes[:count]
