@@ -109,10 +109,11 @@ FLOORS = [
     for line in (
         "errors contracts params validation paths seeding events composition catalogue launch device_pool columns "
         "fingerprint",
-        "data neurons spiking tapped weights stage tracking tracking_worker shard_store checkpoint sharing progress "
+        "data fused spiking tapped weights stage tracking tracking_worker shard_store checkpoint sharing progress "
         "whole_batch",
         "networks methods",
-        "training evaluation exhibits teachers optimisation caching cache_plan fabric measuring resuming snapshot speed",
+        "training evaluation exhibits teachers optimisation caching cache_plan fabric measuring resuming snapshot "
+        "speed",
         "assembly checking reporting",
         "fitting judging flat export registry",
         "tools",
@@ -142,11 +143,11 @@ def test_imports_point_down(path):
         ("mlflow", {"tracking_worker", "registry", "tools"}),
         ("omegaconf", set()),
         ("dvc", {"tools"}),
-        ("spikingjelly", {"spiking", "neurons", "networks", "evaluation", "flat", "export", "tools"}),
+        ("spikingjelly", {"spiking", "fused", "networks", "evaluation", "flat", "export", "tools"}),
         ("lightning_fabric", {"training", "fabric", "fitting", "measuring", "resuming", "snapshot"}),
         ("timm", {"networks", "data"}),
         ("torchvision", {"networks", "data"}),
-        ("numba", {"events", "neurons"}),
+        ("numba", {"events", "fused"}),
         ("pyarrow", {"data"}),
     ],
 )

@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from bkdsnn.contracts import NetOutput
 from bkdsnn.errors import InputError
+from bkdsnn.fused.neurons import stock
 
 _LEAVES = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.MaxPool2d, nn.Identity, nn.ReLU, neuron.BaseNode)
 _NORMS = (nn.BatchNorm2d, layer.ThresholdDependentBatchNorm2d)
@@ -111,7 +112,7 @@ class _Flattening:
         if isinstance(module, nn.Identity):
             return source
         if isinstance(module, (nn.Conv2d, nn.Linear, *_NEURONS)):
-            return self._call(node.target, module, source)
+            return self._call(node.target, stock(module), source)
         if isinstance(module, _NORMS) and self._is(source, nn.Conv2d) and len(node.args[0].users) == 1:
             self.modules[source.target] = _folded(self.modules[source.target], module)
             return source

@@ -200,7 +200,8 @@ def test_the_ann_sees_the_order_of_frames():
 @pytest.mark.parametrize(("kind", "node"), [("if", IFNode), ("lif", LIFNode), ("plif", ParametricLIFNode)])
 def test_neurons_say_every_parameter(kind, node):
     neuron = make_neuron(NeuronSettings(**{**NEURON, "kind": kind, "v_threshold": 0.7, "surrogate": "sigmoid"}))
-    assert type(neuron) is node
+    assert isinstance(neuron, node)
+    assert type(neuron).__module__ == "bkdsnn.fused.neurons"
     assert (neuron.step_mode, neuron.v_threshold, neuron.v_reset, neuron.detach_reset) == ("m", 0.7, 0.0, True)
     assert type(neuron.surrogate_function).__name__ == "Sigmoid"
     assert neuron.surrogate_function.alpha == 2.0

@@ -4,11 +4,12 @@ They are SpikingJelly's classes: on any other device, or for what the kernels do
 code, which picks its Triton or CUDA kernels there.
 """
 
+import copy
 from typing import Any
 
 import torch
 from spikingjelly.activation_based import neuron, surrogate
-from torch import Tensor
+from torch import Tensor, nn
 
 from bkdsnn.fused import neuron_kernels as kernels
 from bkdsnn.fused.memory import flat, in_layout_of, new_sequence, parallel, usable
@@ -78,6 +79,15 @@ class ParametricLIFNode(Fused, neuron.ParametricLIFNode):
 
     def _decay(self) -> tuple[float, Tensor | None]:
         return 1.0, self.w.sigmoid()
+
+
+def stock(node: nn.Module) -> nn.Module:
+    """The same neuron, of SpikingJelly's own class, with the same parameters."""
+    if not isinstance(node, Fused):
+        return node
+    plain = copy.copy(node)
+    plain.__class__ = type(node).__bases__[1]
+    return plain
 
 
 def _membranes(x: Tensor, v: Tensor | None) -> Tensor:
