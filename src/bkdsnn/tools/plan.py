@@ -57,9 +57,7 @@ def plan(arguments: list[str]) -> None:
         print(f"Teachers to train\n{HEAD}")
         total = add(total, *(print_line(line, flops=flops) for line in teachers))
     total = add(total, *print_caches(params, shapes, students, flops=flops))
-    print(
-        f"\nTogether {in_hours(total[0])} hours here, {in_hours(total[1])} GPU hours: steps and caches alone, without"
-    )
+    print(f"\nTogether {in_hours(total[0])} hours here, {in_hours(total[1])} GPU hours: steps and caches, without")
     print(f"validation, augmentation, evaluation. Measured in {time.perf_counter() - start:.0f} s, batches of 2 and 4.")
 
 

@@ -1,5 +1,6 @@
 """One training step measured at its true size on random data: parameters, time, peak memory, operations."""
 
+import ctypes
 import gc
 import logging
 import os
@@ -17,15 +18,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from bkdsnn.assembly import make_method
 from bkdsnn.contracts import Batch, NetOutput, Shape
 from bkdsnn.evaluation import parameter_count
+from bkdsnn.fabric import make_fabric
 from bkdsnn.optimisation import make_optimiser
 from bkdsnn.params import MethodPart, Recipe, Student, Teacher
 from bkdsnn.seeding import draw_keys, make_deterministic
+from bkdsnn.speed import hasten
 from bkdsnn.teachers import LiveTeacher
 from bkdsnn.tools.parts import build
-from bkdsnn.training import Learner, make_fabric
+from bkdsnn.training import Learner
 
 SIZES = (2, 4)  # batches that are measured; the true one lies on the line through them
-_ROUNDS, _BUDGET = 6, 4.0  # so many repetitions at most, no new ones after so many seconds
+_ROUNDS, _BUDGET = 4, 4.0  # so many repetitions at most, no new ones after so many seconds
 _PEAK = Path("/proc/self/clear_refs")
 
 
@@ -90,7 +93,6 @@ def measure(jobs: list[Job]) -> list[Measured]:
         if key not in teachers:
             teachers[key] = _teach(job)
         found.append(_measure(job, teachers[key]))
-        gc.collect()
     return found
 
 
@@ -101,6 +103,7 @@ def _measure(job: Job, taught: Taught) -> Measured:
     device, first = fabric.device, SIZES[0]
     batches = {size: _batch(job, size, job.input_shape, device) for size in SIZES}
     student = build(job.student.model_dump(), input_shape=job.input_shape, classes=job.classes).to(device)
+    hasten(student, job.recipe.speed)
     method = make_method(
         job.method, job.settings, student=student, teacher_output=taught.outputs[first], batch=batches[first], seed=0
     )
@@ -190,9 +193,11 @@ def _seconds(work: Callable[[int], object], device: torch.device) -> dict[int, f
 
 
 def _forget_peak(device: torch.device) -> None:
+    gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif _PEAK.exists():
+        ctypes.CDLL(None).malloc_trim(0)  # glibc would keep what earlier steps have freed
         _PEAK.write_text("5")
 
 
