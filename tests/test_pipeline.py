@@ -130,6 +130,6 @@ def test_a_mistake_in_params_stops_before_any_work(clone):
     told = [line for line in output.splitlines() if line.startswith("check_params: ")]
     assert told == [
         "check_params: params.yaml: recipes.digits.epoch: unknown key; did you mean epochs? allowed: epochs, "
-        "batch_size, precision, threads, optimiser, schedule, augmentation, cache"
+        "batch_size, precision, threads, optimiser, schedule, augmentation, cache, speed"
     ]
     clone.run("git", "checkout", "-q", "params.yaml")
