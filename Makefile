@@ -48,6 +48,7 @@ lint: $(READY) ## ruff: errors and layout
 bench: $(READY) ## what events, images, the cache, start-up and a training step cost on this machine
 	$(RUN) python -m bkdsnn.tools.bench_data
 	$(RUN) python -m bkdsnn.tools.bench_cache
+	for part in ratios memory switches lines; do $(RUN) python -m bkdsnn.tools.bench_step $$part || exit; done
 	$(RUN) python -m bkdsnn.tools.bench
 
 .PHONY: check-cache
