@@ -47,6 +47,7 @@ lint: $(READY) ## ruff: errors and layout
 .PHONY: bench
 bench: $(READY) ## what events, images, the cache, start-up and a training step cost on this machine
 	$(RUN) python -m bkdsnn.tools.bench_data
+	$(RUN) python -m bkdsnn.tools.bench_images
 	$(RUN) python -m bkdsnn.tools.bench_cache
 	for part in ratios memory switches lines; do $(RUN) python -m bkdsnn.tools.bench_step $$part || exit; done
 	$(RUN) python -m bkdsnn.tools.bench

@@ -1,10 +1,11 @@
 """Our networks filled with the official ones' weights: one table of modules for each."""
 
+import torch
 from conftest import NEURON
 from reference_vectors import load_official
 
 from bkdsnn.networks import sew_resnet_dvs, spikingformer
-from bkdsnn.spiking import NeuronSettings
+from bkdsnn.spiking import NeuronSettings, make_neuron
 
 SIGMOID = {"surrogate": "sigmoid", "surrogate_alpha": 4.0}
 
@@ -63,3 +64,22 @@ def make_sew(content: dict, neuron: dict | None) -> sew_resnet_dvs.Network:
     network = sew_resnet_dvs.Network(settings, input_shape=content["frames"].shape[1:], classes=10)
     load_official(network, SEW if neuron else TWIN, content)
     return network.double()
+
+
+def neuron_of(case: dict) -> torch.nn.Module:
+    """The neuron of a case of neurons.npz, in double precision."""
+    kind = str(case["kind"]).lower()
+    settings = NeuronSettings(
+        kind=kind,
+        tau=float(case["tau"]) or 2.0,
+        v_threshold=float(case["v_threshold"]),
+        v_reset=float(case["v_reset"]),
+        decay_input=True,
+        detach_reset=bool(case["detach_reset"]),
+        surrogate=str(case["surrogate"]).lower(),
+        surrogate_alpha=float(case["surrogate_alpha"]),
+    )
+    neuron = make_neuron(settings).double()
+    if kind == "plif":
+        neuron.w.data = torch.tensor(float(case["f64.w"]), dtype=torch.float64)
+    return neuron

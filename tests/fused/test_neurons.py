@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from reference_networks import neuron_of
 from reference_vectors import assert_equal_to, cases
 from spikingjelly.activation_based import neuron as spikingjelly
 from spikingjelly.activation_based import surrogate
 
 from bkdsnn.fused import neurons as fused
 from bkdsnn.fused.memory import parallel
-from bkdsnn.spiking import NeuronSettings, make_neuron
 
 SURROGATES = {"sigmoid": surrogate.Sigmoid(alpha=4.0), "atan": surrogate.ATan(alpha=2.0)}
 KINDS = {"IFNode": {}, "LIFNode": {"tau": 1.7}, "ParametricLIFNode": {"init_tau": 1.7}}
@@ -144,21 +144,8 @@ def test_what_the_kernels_do_not_do_is_left_to_spikingjelly(name):
 
 @pytest.mark.parametrize("case", cases("neurons"), ids=lambda case: f"{case['kind']}-{case['surrogate']}-T{case['T']}")
 def test_official_numbers(case):
-    kind = str(case["kind"]).lower()
-    settings = NeuronSettings(
-        kind=kind,
-        tau=float(case["tau"]) or 2.0,
-        v_threshold=float(case["v_threshold"]),
-        v_reset=float(case["v_reset"]),
-        decay_input=True,
-        detach_reset=bool(case["detach_reset"]),
-        surrogate=str(case["surrogate"]).lower(),
-        surrogate_alpha=float(case["surrogate_alpha"]),
-    )
-    neuron = make_neuron(settings).double()
+    neuron = neuron_of(case)
     assert isinstance(neuron, fused.Fused)
-    if kind == "plif":
-        neuron.w.data = torch.tensor(float(case["f64.w"]), dtype=torch.float64)
     current = torch.from_numpy(case["x"]).double().requires_grad_()
     spikes = neuron(current)
     assert np.array_equal(spikes.detach().numpy(), case["spikes"])

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from reference_networks import SEW, SIGMOID, SPIKINGFORMER, TWIN, make_sew, make_spikingformer
+from reference_networks import SEW, SIGMOID, SPIKINGFORMER, TWIN, make_sew, make_spikingformer, neuron_of
 from reference_vectors import assert_equal_to, cases, load, official_name
 from spikingjelly.activation_based.neuron import BaseNode
 
 from bkdsnn import evaluation
 from bkdsnn.contracts import Batch, NetOutput
-from bkdsnn.spiking import NeuronSettings, make_neuron
 
 EXACT = 1e-10  # of double precision
 STORED = 1e-6  # of gradients that were stored as float32
@@ -174,24 +173,6 @@ def test_the_evaluation_reports_the_official_firing_rates():
     batch = Batch(inputs=inputs, labels=empty, index=empty, draws=empty, view=0)
     rates = evaluation.firing_rates(make_sew(content, SIGMOID), [batch]).per_layer
     assert_rates(name, rates, SEW, content, "eval")
-
-
-def neuron_of(case: dict) -> torch.nn.Module:
-    kind = str(case["kind"]).lower()
-    settings = NeuronSettings(
-        kind=kind,
-        tau=float(case["tau"]) or 2.0,
-        v_threshold=float(case["v_threshold"]),
-        v_reset=float(case["v_reset"]),
-        decay_input=True,
-        detach_reset=bool(case["detach_reset"]),
-        surrogate=str(case["surrogate"]).lower(),
-        surrogate_alpha=float(case["surrogate_alpha"]),
-    )
-    neuron = make_neuron(settings).double()
-    if kind == "plif":
-        neuron.w.data = torch.tensor(float(case["f64.w"]), dtype=torch.float64)
-    return neuron
 
 
 def _named(case: dict) -> str:

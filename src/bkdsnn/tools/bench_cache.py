@@ -23,7 +23,7 @@ from bkdsnn.paths import digest
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.stage import run_stage
 from bkdsnn.teachers import CachedTeacher, LiveTeacher
-from bkdsnn.tools.bench_data import random_images
+from bkdsnn.tools.bench_images import random_images
 from bkdsnn.tools.parts import build, composed_augmentation, composed_parts
 
 RUNS, EPOCHS, VIEWS, IMAGES, BATCH = 12, 2, 2, 64, 32

@@ -1,6 +1,5 @@
-"""What decoding events and augmenting images cost here, beside SpikingJelly and tonic (`make bench`)."""
+"""What decoding events and preparing recordings cost here, beside SpikingJelly and tonic (`make bench`)."""
 
-import os
 import resource
 import statistics
 import subprocess
@@ -10,19 +9,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, manifest_head, write_manifest
-from bkdsnn.data.batches import Batches
+from bkdsnn.data.arrays import create_inputs
 from bkdsnn.data.event_files import FrameSettings, Recorded, write_frames
-from bkdsnn.data.splits import HeldOut, hold_out
 from bkdsnn.events.formats import aedat2
 from bkdsnn.events.recording import Events
-from bkdsnn.launch import cores
-from bkdsnn.params import Augmentation, Dataset
-from bkdsnn.paths import new_folder
 from bkdsnn.stage import run_stage
-from bkdsnn.tools.parts import build, composed_augmentation, composed_parts
 
 EVENTS, STEPS, SENSOR = 200_000, 16, (128, 128)
 FRAMES = FrameSettings(time_steps=STEPS, split_by="number", duration_us=None, size=None)
@@ -72,13 +64,12 @@ print(statistics.median(times), int(first.sum()), zlib.crc32(first.astype("uint8
 
 
 def bench_data() -> None:
-    """Prints the three tables; needs no prepared data, and tonic only for its own line."""
+    """Prints both tables; needs no prepared data, and tonic only for its own line."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = _write_files(folder / "events")
         _print_decoding(files[0])
         _print_processes(folder, files)
-        _print_images(folder)
 
 
 def _write_files(folder: Path) -> list[Path]:
@@ -181,62 +172,6 @@ def _work_and_peak(folder: Path, samples: list[Recorded]) -> float:
         for row, sample in enumerate(samples):
             _write_file(_Job(sample.path, "aedat2", SENSOR, FRAMES, inputs, [(row, None)]))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _print_images(folder: Path) -> None:
-    data = random_images(folder / "images")
-    rules = composed_augmentation("cifar")
-    print("\nCIFAR recipe (flip, RandAugment, mixup, erasing), batches of 64: images/s (median of 5 epochs of 4,096)")
-    for workers in (0, cores()):
-        os.environ["BKDSNN_WORKERS"] = str(workers)
-        batches = Batches(data, batch_size=64, device=torch.device("cpu"))
-        rates = []
-        for epoch in range(6):
-            start = time.perf_counter()
-            count = sum(len(batch.index) for batch in batches.shuffled(epoch=epoch, seed=0, augmentation=rules))
-            rates.append(count / (time.perf_counter() - start))
-        print(f"  {statistics.median(rates[1:]):7.0f}         {workers or 'no'} worker processes")
-    print("\nshare of a training step (fp32, batch 16) that waits for its batch")
-    parts = composed_parts()["students"]
-    for name in ("resnet-19-cifar", "spikingformer-4-256-cifar"):
-        share, step = _waiting(data, parts[name], rules)
-        print(f"  {100 * share:7.2f} %       {name} ({step:.1f} s a step)")
-
-
-def random_images(folder: Path) -> ArrayData:
-    """5,000 images of noise in ten classes."""
-    random = np.random.Generator(np.random.Philox(0))
-    labels = np.arange(5000) % 10
-    everything = np.arange(5000)
-    splits = hold_out(everything[:4500], everything[4500:], labels, HeldOut(validation=404, seed=0))  # 4,096 remain
-    normalise = {"scale": 255, "mean": [0.5] * 3, "std": [0.25] * 3}
-    with new_folder(folder) as partial:
-        inputs = create_inputs(partial, (5000, 3, 32, 32))
-        for row in range(5000):
-            inputs.write(row, random.integers(0, 256, (3, 32, 32), dtype=np.uint8))
-        prepared = Prepared([str(n) for n in range(10)], labels, splits, {"split": "made up"})
-        dataset = Dataset(source="made_up", settings={}, normalise=normalise)
-        write_manifest(partial, prepared, head=manifest_head(dataset, raw=""))
-    return ArrayData(folder)
-
-
-def _waiting(data: ArrayData, part: dict, rules: Augmentation) -> tuple[float, float]:
-    network = build(part, input_shape=data.input_shape, classes=10).train()
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.01)
-    batches = Batches(data, batch_size=16, device=torch.device("cpu"))
-    stream = batches.shuffled(epoch=0, seed=0, augmentation=rules)
-    waits, steps = [], []
-    for _ in range(4):
-        start = time.perf_counter()
-        batch = next(stream)
-        ready = time.perf_counter()
-        loss = torch.nn.functional.cross_entropy(network(batch.inputs).logits.mean(0), batch.labels)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        waits.append(ready - start)
-        steps.append(time.perf_counter() - start)
-    return sum(waits[1:]) / sum(steps[1:]), statistics.median(steps[1:])
 
 
 if __name__ == "__main__":
