@@ -60,16 +60,23 @@ def test_a_switch_changes_nothing_but_rounding(name, switches, shape):
     assert all(parameter.is_contiguous() for parameter in ours.parameters()), "as safetensors wants them"
 
 
-def test_maps_are_channels_last_from_end_to_end():
+def test_maps_and_their_gradients_are_channels_last_from_end_to_end():
     network = make("spikingformer", (3, 8, 8), channels_last=True, fused_neurons=True)
     layouts = {}
+
+    def note(name: str, x: torch.Tensor) -> None:
+        layouts[name] = x.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+
+    def watch(name: str, output: torch.Tensor) -> None:
+        note(name, output)
+        output.register_hook(lambda gradient: note(f"gradient of {name}", gradient))
+
     for name, module in network.named_modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.BatchNorm2d):
-            module.register_forward_hook(lambda _m, _i, output, name=name: layouts.update({name: output.flatten(0, 1)}))
+            module.register_forward_hook(lambda _m, _i, output, name=name: watch(name, output))
     step(network, torch.randn(4, 3, 8, 8))
-    assert len(layouts) == 22
-    wrong = [n for n, maps in layouts.items() if not maps.is_contiguous(memory_format=torch.channels_last)]
-    assert wrong == []
+    assert len(layouts) == 44
+    assert [name for name, right in layouts.items() if not right] == []
 
 
 def test_no_membranes_stay_behind():

@@ -17,20 +17,21 @@ from bkdsnn.fused.numbers import OPTIONS, read, write
 IF, LIF, PLIF = 0, 1, 2
 SIGMOID, ATAN = 0, 1
 BLOCK = 512  # neurons
+_CONTRACTED = {"fastmath": {"contract"}}  # a product and its sum may be rounded once: no charge, no spike depends on it
 
 
 def _exp(_z):
     """exp(z) for z <= 0."""
 
 
-@overload(_exp)
+@overload(_exp, jit_options=_CONTRACTED)
 def _(z):
     if z == types.float64:
         return lambda z: math.exp(z)
 
     def exp32(z):  # Cephes' expf: 1e-7 relative, and a loop over it becomes vector instructions
         z = max(z, np.float32(-87.0))
-        n = np.floor(z * np.float32(1.44269504) + np.float32(0.5))
+        n = z * np.float32(1.44269504) + np.float32(12582912.0) - np.float32(12582912.0)  # 3 * 2^22: nearest integer
         r = z - n * np.float32(0.693359375) - n * np.float32(-2.12194440e-4)
         p = np.float32(1.9875691500e-4)
         p = p * r + np.float32(1.3981999507e-3)
@@ -64,7 +65,7 @@ def _charge(x, v, h, kind, decay_input, decay, reset):
             h[i] = v[i] - (v[i] - reset) * decay + read(x[i])
 
 
-@njit(**OPTIONS)
+@njit(**OPTIONS, **_CONTRACTED)
 def _slope(h, slope, threshold, surrogate, alpha):
     """slope = the surrogate's derivative at h - threshold."""
     one = h.dtype.type(1)
