@@ -58,6 +58,16 @@ def test_maps_are_left_out_where_the_feature_is_a_vector(collected, tmp_path):
     assert not {entry["file"] for entry in drawn} & {"grad_cam-digits.png", "feature_maps-digits.png"}
 
 
+def test_who_has_no_map_is_said(collected, tmp_path):
+    for name in ("feature_maps", "grad_cam"):
+        np.save(tmp_path / "runs" / "image-ce-s0" / f"{name}.npy", np.zeros((0, 1, 1), np.float32))
+    again = collect(tmp_path / "runs", collected.params, data_sha256={})
+    drawn = draw_figures(tmp_path, again, {"digits": write_data(tmp_path / "data", shape=(1, 8, 8))})
+    captions = {entry["file"]: entry["caption"] for entry in drawn}
+    for name in ("feature_maps", "grad_cam"):
+        assert captions[f"{name}-digits.png"].endswith(" No map: image-ce, whose feature is a vector.")
+
+
 def test_rows_that_differ_in_blur_ratio_alone_are_a_line(composed, tmp_path):
     rows = {f"blur-{number}": {**BKD, "method_settings": {"blur_ratio": number / 10}} for number in (6, 0)}
     rows |= {"ce": CE, "other": {**BKD, "method_settings": {"blur_ratio": 0.3, "feature_weight": 0.1}}}

@@ -17,20 +17,25 @@ def maps(collected: Collected, data: dict[str, ArrayData]) -> list[Drawn]:
     for dataset, rows in with_results(collected).items():
         lines = {key: collected.judged[key] for key in teachers_of(rows, collected)}
         lines |= {key: collected.of_row(key)[0] for key in rows}
-        lines = {key: run for key, run in lines.items() if len(run.maps)}  # a ViT's feature is a vector
+        flat = [key for key, run in lines.items() if not len(run.maps)]  # a ViT's feature is a vector
+        lines = {key: run for key, run in lines.items() if len(run.maps)}
         if not lines:
             continue
+        left_out = f" No map: {', '.join(flat)}, whose feature is a vector." if flat else ""
         inputs = _inputs(next(iter(lines.values())), data[dataset])
         told = f"test samples of {dataset}: the inputs, then {', '.join(lines)}"
         figure = _grid(inputs, {key: list(run.maps) for key, run in lines.items()}, under=False)
-        caption = "Feature `last`, mean over time and channels, each map on its own scale; the first seed of each row."
+        caption = (
+            "Feature `last`, mean over time and channels, each map on its own scale; the first seed of each row."
+            + left_out
+        )
         drawn.append(
             Drawn(f"feature_maps-{dataset}", figure, f"Feature maps, {dataset}", caption, f"Feature maps of {told}.")
         )
         figure = _grid(inputs, {key: list(run.grad_cam) for key, run in lines.items()}, under=True)
         caption = (
             "Where feature `last` speaks for the true class (Grad-CAM, mean over time; bright: much, each on its own "
-            "scale) over the input; the first seed of each row."
+            "scale) over the input; the first seed of each row." + left_out
         )
         drawn.append(Drawn(f"grad_cam-{dataset}", figure, f"Grad-CAM, {dataset}", caption, f"Grad-CAM of {told}."))
     return drawn
