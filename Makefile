@@ -18,6 +18,7 @@ setup: $(READY) ## .venv with the exact versions of requirements.lock
 
 $(READY): requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "bkdsnn needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	@echo "installing into $(VENV): 6.6 GB, 2 minutes or more"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	touch $(READY)
@@ -25,6 +26,8 @@ $(READY): requirements.lock
 .PHONY: repro
 repro: $(READY) ## reproduce the table that params.yaml asks for (default: digits)
 	$(RUN) dvc repro
+	@echo "The table: results/tables/$$(sed -n 's/^table: //p' params.yaml)/table.md. What differs from the committed results:"
+	@git status --short dvc.lock results | grep . || echo "nothing, they are the same bytes"
 
 .PHONY: ui
 ui: $(READY) ## the MLflow pages on http://127.0.0.1:5000 (PORT=... for another)

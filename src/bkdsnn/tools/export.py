@@ -47,7 +47,7 @@ def export_run(key: str, target: Path | None) -> None:
 if __name__ == "__main__":
     try:
         if len(sys.argv) not in (2, 3):
-            raise InputError("takes a run's key and, if need be, the file to write")
+            raise InputError("takes a run's key (STUDENT=image-bkd-s0) and, if need be, the file to write")
         export_run(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) == 3 else None)
     except InputError as error:
         sys.exit(f"export: {error}")
