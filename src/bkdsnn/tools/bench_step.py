@@ -121,12 +121,9 @@ def _memory() -> None:
 
 
 def _lines() -> None:
+    small = replace(OURS, student="spikingformer-4-256-cifar", batch_size=8)
     for field, values in (("time_steps", (1, 2, 4, 8, 16)), ("batch_size", (8, 16, 32, 64, 128))):
-        size = 8 if field == "time_steps" else 32
-        contenders = {
-            f"{field} {value}": replace(OURS, student="spikingformer-4-256-cifar", batch_size=size, **{field: value})
-            for value in values
-        }
+        contenders = {f"{field} {value}": replace(small, **{field: value}) for value in values}
         units = dict(zip(contenders, values, strict=True))
         _compare(f"spikingformer-4-256-cifar against {field}; last: ms for one of them", contenders, units)
 
