@@ -26,10 +26,11 @@ def accuracy(collected: Collected) -> list[Drawn]:
         for number, teacher in enumerate(teachers_of(rows, collected)):
             value = collected.judged[teacher].metrics.test_top1
             axis.axhline(value, ls=look(number + 1).ls, lw=1, color="0.35", label=f"{teacher} {value:.1f} %")
-        legend(axis, loc="lower right")
+        legend(axis, loc="lower right", bbox_to_anchor=(1.0, 1.0))  # above: a whisker may reach any corner
         axis.set_xticks(range(len(rows)), short(rows), rotation=30, ha="right")
         axis.set_xlim(-0.5, len(rows) - 0.5)
-        axis.set(title=dataset, ylabel="test top-1 (%), last epoch")
+        axis.set(ylabel="test top-1 (%), last epoch")
+        axis.set_title(dataset, loc="left")
         plain(axis)
     caption = (
         f"A mark per seed ({len(collected.params.seeds)}), a bar for the mean with its 95 % interval; the teacher "
