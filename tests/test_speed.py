@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 from conftest import NEURON
+from torch import nn
 
 from bkdsnn.fused.neurons import Fused
 from bkdsnn.networks import sew_resnet, spikingformer
@@ -43,7 +44,8 @@ def step(network: torch.nn.Module, inputs: torch.Tensor) -> dict[str, torch.Tens
     output = network.train()(inputs)
     (output.logits.square().sum() + output.features["last"].square().mean()).backward()
     gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
-    return {"logits": output.logits.detach(), "last": output.features["last"].detach(), **gradients}
+    outputs = {"logits": output.logits.detach(), "last": output.features["last"].detach()}
+    return {**outputs, **gradients, **dict(network.named_buffers())}
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (3, 2, 8, 8)], ids=["image", "frames"])
@@ -77,6 +79,14 @@ def test_maps_and_their_gradients_are_channels_last_from_end_to_end():
     step(network, torch.randn(4, 3, 8, 8))
     assert len(layouts) == 44
     assert [name for name, right in layouts.items() if not right] == []
+
+
+@pytest.mark.parametrize(("name", "joined"), [("sew_resnet", 5), ("spikingformer", 7)])
+def test_norms_are_one_operator_with_the_neuron_or_pooling_behind_them(name, joined):
+    """All but those of a stem whose current every step gets, and those before a sum."""
+    for switches, expected in (({"channels_last": True, "fused_neurons": True}, joined), ({"channels_last": True}, 0)):
+        norms = [module for module in make(name, (3, 8, 8), **switches).modules() if isinstance(module, nn.BatchNorm2d)]
+        assert sum("forward" in vars(norm) for norm in norms) == expected
 
 
 def test_no_membranes_stay_behind():

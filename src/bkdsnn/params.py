@@ -139,7 +139,8 @@ class Speed(Closed):
     """What makes a step faster and rounds differently: the same number to a few units in the last place.
 
     channels_last: maps lie in memory pixel by pixel, not channel by channel. fused_neurons: on a CPU a neuron's steps
-    are one operator of ours (false: SpikingJelly's). compile: torch.compile of the student.
+    are one operator of ours (false: SpikingJelly's), in training (channels_last, not compiled) together with the batch
+    norm before it; so are batch norm and max-pooling. compile: torch.compile of the student.
     """
 
     channels_last: bool

@@ -1,1 +1,1 @@
-"""Spiking neurons that are one operator on a CPU."""
+"""Operators of our own for a CPU: spiking neurons, and batch norm with what follows it."""

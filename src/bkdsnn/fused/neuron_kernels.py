@@ -4,6 +4,8 @@ A tensor `[T, ...]` comes as a flat buffer: step t begins at `t * stride` (0: on
 values lie in any order, the same for all arguments. bfloat16 comes as its bits (uint16); it is computed in float32.
 A block of neurons goes through all time steps at once, so that its membranes stay in the processor's cache. The
 charge is SpikingJelly's term by term, so that spikes are the same to the bit.
+
+With a `norm` (see norm_kernels; empty: none) the buffer x holds what a batch norm before the neurons is given.
 """
 
 import math
@@ -12,19 +14,18 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from bkdsnn.fused.numbers import OPTIONS, read, write
+from bkdsnn.fused.norm_kernels import add_to_sums, normalise
+from bkdsnn.fused.numbers import BLOCK, CONTRACTED, OPTIONS, read, write
 
 IF, LIF, PLIF = 0, 1, 2
 SIGMOID, ATAN = 0, 1
-BLOCK = 512  # neurons
-_CONTRACTED = {"fastmath": {"contract"}}  # a product and its sum may be rounded once: no charge, no spike depends on it
 
 
 def _exp(_z):
     """exp(z) for z <= 0."""
 
 
-@overload(_exp, jit_options=_CONTRACTED)
+@overload(_exp, jit_options=CONTRACTED)
 def _(z):
     if z == types.float64:
         return lambda z: math.exp(z)
@@ -50,22 +51,22 @@ def _charge(x, v, h, kind, decay_input, decay, reset):
     """h = the membranes v after the currents x; decay is tau of a LIF, 1 / tau of a PLIF."""
     if kind == IF:
         for i in range(h.size):
-            h[i] = v[i] + read(x[i])
+            h[i] = v[i] + x[i]
     elif kind == LIF and decay_input:
         for i in range(h.size):
-            h[i] = v[i] + (read(x[i]) - (v[i] - reset)) / decay
+            h[i] = v[i] + (x[i] - (v[i] - reset)) / decay
     elif kind == LIF:
         for i in range(h.size):
-            h[i] = v[i] - (v[i] - reset) / decay + read(x[i])
+            h[i] = v[i] - (v[i] - reset) / decay + x[i]
     elif decay_input:
         for i in range(h.size):
-            h[i] = v[i] + (read(x[i]) - (v[i] - reset)) * decay
+            h[i] = v[i] + (x[i] - (v[i] - reset)) * decay
     else:
         for i in range(h.size):
-            h[i] = v[i] - (v[i] - reset) * decay + read(x[i])
+            h[i] = v[i] - (v[i] - reset) * decay + x[i]
 
 
-@njit(**OPTIONS, **_CONTRACTED)
+@njit(**OPTIONS, **CONTRACTED)
 def _slope(h, slope, threshold, surrogate, alpha):
     """slope = the surrogate's derivative at h - threshold."""
     one = h.dtype.type(1)
@@ -108,7 +109,7 @@ def _gradient_of_rate(x, v, back, sums, decay_input, reset):
     """Adds one step's part in the gradient of 1 / tau to `sums`, one per neuron of the block."""
     if decay_input:
         for i in range(v.size):
-            sums[i] += back[i] * (read(x[i]) - (v[i] - reset))
+            sums[i] += back[i] * (x[i] - (v[i] - reset))
     else:
         for i in range(v.size):
             sums[i] -= back[i] * (v[i] - reset)
@@ -126,21 +127,34 @@ def _gradient_of_input(back, gradient, kind, decay_input, rate):
 
 
 @njit(**OPTIONS)
-def forward(x, stride, before, after, spikes, begin, end, size, constants, kind, decay_input):
+def _currents(x, norm, start, y):
+    """y = the currents of the neurons from `start` on."""
+    if norm.size:
+        first = start % (norm.shape[1] - BLOCK)
+        place = slice(first, first + y.size)
+        normalise(x, norm[0][place], norm[1][place], y)
+    else:
+        for i in range(y.size):
+            y[i] = read(x[i])
+
+
+@njit(**OPTIONS)
+def forward(x, stride, before, after, spikes, norm, begin, end, size, constants, kind, decay_input):
     """Fills `spikes` of the neurons begin .. end - 1.
 
     `before` [size]: the membranes at the start (empty: at rest). `after` [size] receives those at the end (empty: not).
     """
     decay, threshold, reset = constants[0], constants[1], constants[2]
-    potentials, scratch = np.empty(BLOCK, constants.dtype), np.empty(BLOCK, constants.dtype)
+    rows = np.empty((3, BLOCK), constants.dtype)
+    potentials, scratch, inputs = rows[0], rows[1], rows[2]  # unpacked, they would be no contiguous arrays
     for start in range(begin, end, BLOCK):
         count = min(BLOCK, end - start)
-        v, h = potentials[:count], scratch[:count]
+        v, h, current = potentials[:count], scratch[:count], inputs[:count]
         v[:] = reset
         if before.size:
             v[:] = before[start : start + count]
         for t in range(spikes.size // size):
-            current = x[t * stride + start : t * stride + start + count]
+            _currents(x[t * stride + start : t * stride + start + count], norm, start, current)
             _charge(current, v, h, kind, decay_input, decay, reset)
             _fire(h, v, spikes[t * size + start : t * size + start + count], threshold, reset)
         if after.size:
@@ -149,10 +163,10 @@ def forward(x, stride, before, after, spikes, begin, end, size, constants, kind,
 
 @njit(**OPTIONS)
 def backward(
-    x, stride, before, upstream, carry, gradient, of_before, totals, begin, end, size, constants, kind, decay_input,
-    surrogate, detach,
+    x, stride, before, upstream, carry, gradient, of_before, totals, norm, sums, begin, end, size, constants, kind,
+    decay_input, surrogate, detach,
 ):  # fmt: skip
-    """Fills `gradient` of the neurons begin .. end - 1, and `totals` of each block for 1 / tau of a PLIF.
+    """Fills `gradient` (of the currents) of the neurons begin .. end - 1, `totals` of each block for a PLIF's 1 / tau.
 
     `before` as in the forward; `carry` [size]: the gradient of the membranes at the end (empty: none); `of_before`
     [size] receives that of those at the start (empty: not). Membranes are computed anew from x: none are stored.
@@ -161,30 +175,33 @@ def backward(
     steps, dtype = gradient.size // size, constants.dtype
     rate = dtype.type(1) / decay if kind == LIF else decay
     membranes, charged = np.empty((steps + 1, BLOCK), dtype), np.empty((steps, BLOCK), dtype)
-    rows = np.empty((4, BLOCK), dtype)
-    spikes, slopes, backs, sums = rows[0], rows[1], rows[2], rows[3]  # unpacked, they would be no contiguous arrays
+    rows = np.empty((5, BLOCK), dtype)
+    spikes, slopes, backs, rates, inputs = rows[0], rows[1], rows[2], rows[3], rows[4]
     for start in range(begin, end, BLOCK):
         count = min(BLOCK, end - start)
-        back, slope = backs[:count], slopes[:count]
+        back, slope, current = backs[:count], slopes[:count], inputs[:count]
         membranes[0][:] = reset
         if before.size:
             membranes[0][:count] = before[start : start + count]
         for t in range(steps):
-            current, h = x[t * stride + start : t * stride + start + count], charged[t][:count]
+            h = charged[t][:count]
+            _currents(x[t * stride + start : t * stride + start + count], norm, start, current)
             _charge(current, membranes[t][:count], h, kind, decay_input, decay, reset)
             _fire(h, membranes[t + 1][:count], spikes, threshold, reset)
         back[:] = 0
         if carry.size:
             back[:] = carry[start : start + count]
-        sums[:] = 0
+        rates[:] = 0
         for t in range(steps - 1, -1, -1):
-            h, here = charged[t][:count], slice(t * size + start, t * size + start + count)
+            h, place = charged[t][:count], slice(t * size + start, t * size + start + count)
             _slope(h, slope, threshold, surrogate, alpha)
-            _gradient_of_charged(upstream[here], h, slope, back, threshold, reset, detach)
+            _gradient_of_charged(upstream[place], h, slope, back, threshold, reset, detach)
             if kind == PLIF:
-                current = x[t * stride + start : t * stride + start + count]
-                _gradient_of_rate(current, membranes[t][:count], back, sums, decay_input, reset)
-            _gradient_of_input(back, gradient[here], kind, decay_input, rate)
-        totals[start // BLOCK] = sums.sum()
+                _currents(x[t * stride + start : t * stride + start + count], norm, start, current)
+                _gradient_of_rate(current, membranes[t][:count], back, rates, decay_input, reset)
+            _gradient_of_input(back, gradient[place], kind, decay_input, rate)
+            if norm.size:
+                add_to_sums(gradient[place], x[place], norm, sums, start)
+        totals[start // BLOCK] = rates.sum()
         if of_before.size:
             of_before[start : start + count] = back

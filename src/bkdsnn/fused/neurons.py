@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from bkdsnn.fused import neuron_kernels as kernels
 from bkdsnn.fused.memory import flat, in_layout_of, new_sequence, parallel, usable
+from bkdsnn.fused.norm_kernels import CHUNK, NO_NORM, new_sums
+from bkdsnn.fused.numbers import BLOCK
 
 _SURROGATES = {surrogate.Sigmoid: kernels.SIGMOID, surrogate.ATan: kernels.ATAN}
 _SCHEMA = "float tau, float threshold, float reset, float alpha, int kind, bool decay_input, int surrogate, bool detach"
-_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
 class Fused:
@@ -26,15 +28,19 @@ class Fused:
     remembers = True  # its membranes at the end; a network that is reset at every forward has no use for them
 
     def multi_step_forward(self, x_seq: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not self._can_fuse(x_seq):
+        if not self.can_fuse(x_seq):
             return super().multi_step_forward(x_seq, *args, **kwargs)
         v = self.v if isinstance(self.v, Tensor) and self.v.shape == x_seq.shape[1:] else None
+        rate, settings = self.numbers()
+        spikes, after = torch.ops.bkdsnn.neuron(x_seq, v, rate, self.remembers, *settings)
+        if self.remembers:
+            self.v = after
+        return spikes
+
+    def numbers(self) -> tuple[Tensor | None, tuple]:
+        """1 / tau of a PLIF, and the settings that the operator takes."""
         tau, rate = self._decay()
-        spikes, after = torch.ops.bkdsnn.neuron(
-            x_seq,
-            v,
-            rate,
-            self.remembers,
+        return rate, (
             tau,
             self.v_threshold,
             self.v_reset,
@@ -44,15 +50,12 @@ class Fused:
             _SURROGATES[type(self.surrogate_function)],
             self.detach_reset,
         )
-        if self.remembers:
-            self.v = after
-        return spikes
 
-    def _can_fuse(self, x_seq: Tensor) -> bool:
+    def can_fuse(self, x_seq: Tensor) -> bool:
         return (
             self.fused
             and x_seq.device.type == "cpu"
-            and x_seq.dtype in _DTYPES
+            and x_seq.dtype in DTYPES
             and type(self.surrogate_function) in _SURROGATES
             and self.v_reset is not None
             and not self.store_v_seq
@@ -107,37 +110,48 @@ def _new_membranes(x: Tensor, wanted: bool) -> Tensor:
 
 
 def _neuron(x, v, rate, keep, *settings):
+    return charge_and_fire(usable(x), v, rate, keep, settings)
+
+
+def charge_and_fire(x, v, rate, keep, settings, norm=NO_NORM):
+    """Spikes and, if kept, membranes at the end, of a usable x; `norm` as in neuron_kernels."""
     tau, threshold, reset, alpha, kind, decay_input, _, _ = settings
-    x = usable(x)
     spikes, after = new_sequence(x), _new_membranes(x, keep)
     constants = _constants(after, rate, tau, threshold, reset, alpha)
-    buffers = flat(x), x.stride(0), flat(_membranes(x, v)), flat(after), flat(spikes)
+    buffers = flat(x), x.stride(0), flat(_membranes(x, v)), flat(after), flat(spikes), norm.astype(constants.dtype)
     size = x[0].numel()
     parallel(
         lambda begin, end: kernels.forward(*buffers, begin, end, size, constants, kind, decay_input),
         size,
-        grain=kernels.BLOCK,
+        grain=BLOCK,
         steps=len(x),
     )
     return spikes, after
 
 
 def _neuron_backward(upstream, carry, x, v, rate, *settings):
+    gradient, of_before, of_rate, _ = differentiate(upstream, carry, usable(x), v, rate, settings)
+    return gradient, of_before, of_rate
+
+
+def differentiate(upstream, carry, x, v, rate, settings, norm=NO_NORM):
+    """The gradients of the currents, of v and of the rate, and sums over the currents' where there is a norm."""
     tau, threshold, reset, alpha, *kinds = settings
-    x = usable(x)
     size = x[0].numel()
     gradient, of_before = new_sequence(x), _new_membranes(x, v is not None)
-    totals = torch.empty(-(-size // kernels.BLOCK), dtype=torch.float64)
+    totals = torch.empty(-(-size // BLOCK), dtype=torch.float64)
     constants = _constants(of_before, rate, tau, threshold, reset, alpha)
+    norm = norm.astype(constants.dtype)
+    sums = new_sums(size if norm.size else 0, norm.shape[1] - BLOCK, constants.dtype)
     tensors = _membranes(x, v), in_layout_of(gradient, upstream), _membranes(x, carry), gradient, of_before, totals
-    buffers = flat(x), x.stride(0), *map(flat, tensors)
+    buffers = flat(x), x.stride(0), *map(flat, tensors), norm, sums
     parallel(
         lambda begin, end: kernels.backward(*buffers, begin, end, size, constants, *kinds),
         size,
-        grain=kernels.BLOCK,
+        grain=CHUNK if norm.size else BLOCK,
         steps=len(x),
     )
-    return gradient, of_before, totals.sum().to(of_before.dtype)
+    return gradient, of_before, totals.sum().to(of_before.dtype), sums
 
 
 def _constants(like: Tensor, rate: Tensor | None, tau: float, *others: float):

@@ -1,9 +1,22 @@
 """How kernels read and write numbers: bfloat16 is stored as its bits (uint16) and computed in float32."""
 
+import hashlib
+import os
+from pathlib import Path
+
 import numpy as np
-from numba import types
+from numba import config, types
 from numba.extending import overload
 
+# Numba tells by the date of a kernel's own file whether compiled code is of today, not by those files that it has
+# functions from: a folder for each state of all of them.
+_HERE = Path(__file__).parent
+if not config.CACHE_DIR and os.access(_HERE, os.W_OK):
+    _STATE = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(_HERE.glob("*.py")))).hexdigest()[:16]
+    config.CACHE_DIR = str(_HERE / "__pycache__" / _STATE)
+
+BLOCK = 512  # values that a kernel works on at once
+CONTRACTED = {"fastmath": {"contract"}}  # a product and its sum may be rounded once: no charge, no spike depends on it
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}  # without numpy's, a test for 0 in every division
 
 

@@ -1,0 +1,196 @@
+"""Batch norm with the neuron or the max-pooling behind it against SpikingJelly's layers, one after the other."""
+
+import copy
+
+import pytest
+import torch
+from spikingjelly.activation_based import layer, surrogate
+from torch import nn
+
+from bkdsnn.fused import neurons
+from bkdsnn.fused.norms import fuse_norms
+
+KINDS = {"IFNode": {}, "LIFNode": {"tau": 1.7}, "ParametricLIFNode": {"init_tau": 1.7}}
+WINDOWS = [(3, 2, 1), (2, 2, 0), (3, 1, 1), (2, 3, 0), (4, 2, 1)]  # kernel, stride, padding
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    return x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, x.shape[:2])
+
+
+def norm_of(channels: int) -> nn.Module:
+    norm = layer.BatchNorm2d(channels, step_mode="m")
+    nn.init.uniform_(norm.weight, -1.0, 2.0)
+    nn.init.normal_(norm.bias)
+    return norm
+
+
+def neuron_of(kind: str) -> nn.Module:
+    function = surrogate.ATan(alpha=2.0) if kind == "ParametricLIFNode" else surrogate.Sigmoid(alpha=4.0)
+    neuron = getattr(neurons, kind)(
+        **KINDS[kind], v_reset=0.1, detach_reset=True, surrogate_function=function, step_mode="m"
+    )
+    neuron.remembers = False
+    return neuron
+
+
+def pair(*layers: nn.Module, dtype: torch.dtype = torch.float64) -> list[nn.Module]:
+    """The layers one after another, and as one operator."""
+    plain = nn.Sequential(*layers).to(dtype)
+    ours = copy.deepcopy(plain)
+    fuse_norms(ours)
+    assert list(ours.state_dict()) == list(plain.state_dict())
+    return [plain, ours]
+
+
+def results(network: nn.Module, x: torch.Tensor, *, scale: float = 1.0) -> dict[str, torch.Tensor]:
+    """Output, gradients and buffers of one training step, by name."""
+    x = x.detach().requires_grad_()
+    output = network(x)
+    torch.manual_seed(7)
+    output.backward(scale * torch.randn(output.shape, dtype=torch.float64).to(output.dtype))
+    for module in network.modules():
+        if isinstance(module, neurons.Fused):
+            module.reset()
+    gradients = {f"gradient of {name}": value.grad for name, value in network.named_parameters()}
+    return {"output": output.detach(), "gradient of x": x.grad, **gradients, **dict(network.named_buffers())}
+
+
+def assert_close(ours: dict, theirs: dict, *, within: float) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        assert (ours[name] - value).abs().max() <= within * max(1.0, value.abs().max()), name
+
+
+def is_one_operator(output: torch.Tensor) -> bool:
+    return output.grad_fn.name() in ("_NormAndNeuronBackward", "_NormAndPoolBackward")
+
+
+@pytest.mark.parametrize("channels", [1, 7, 64, 700, 1100])
+@pytest.mark.parametrize("kind", KINDS)
+def test_norm_and_neuron(kind, channels):
+    torch.manual_seed(0)
+    plain, ours = pair(norm_of(channels), neuron_of(kind))
+    for _ in range(2):  # the second step moves the running statistics on
+        x = channels_last(3 * torch.randn(4, 2, channels, 5, 6, dtype=torch.float64) + 2)
+        assert_close(results(ours, x), results(plain, x), within=1e-12)
+    assert is_one_operator(ours(x))
+
+
+@pytest.mark.parametrize("channels", [1, 7, 700])
+@pytest.mark.parametrize("window", WINDOWS, ids=str)
+def test_norm_and_pool(window, channels):
+    torch.manual_seed(0)
+    plain, ours = pair(norm_of(channels), layer.MaxPool2d(*window, step_mode="m"))
+    for _ in range(2):
+        x = channels_last(3 * torch.randn(3, 2, channels, 7, 10, dtype=torch.float64) + 2)
+        assert_close(results(ours, x), results(plain, x), within=1e-12)
+    assert is_one_operator(ours(x))
+
+
+def test_the_first_of_equal_maxima_gets_the_gradient():
+    plain, ours = pair(norm_of(8), layer.MaxPool2d(3, 2, 1, step_mode="m"))
+    x = channels_last(torch.randint(0, 3, (2, 2, 8, 9, 9)).double())
+    assert_close(results(ours, x), results(plain, x), within=1e-12)
+
+
+@pytest.mark.parametrize(
+    "follower", [neuron_of("LIFNode"), layer.MaxPool2d(3, 2, 1, step_mode="m")], ids=["lif", "pool"]
+)
+def test_single_precision_is_as_near_to_double_as_the_separate_layers(follower):
+    """The statistics of values far from 0 too: mean 30, standard deviation 1."""
+    torch.manual_seed(0)
+    plain, _ = pair(norm_of(48), follower)
+    x = channels_last(torch.randn(4, 8, 48, 16, 16) + 30)
+    _, ours = pair(*copy.deepcopy(plain), dtype=torch.float32)
+    expected, found = results(plain, x.double()), results(ours, x)
+    same = found["output"] == expected["output"] if isinstance(follower, neurons.Fused) else torch.tensor(1.0)
+    assert same.double().mean() > 0.99999  # a current at the threshold may round to its other side
+    for name in ("gradient of 0.weight", "gradient of 0.bias", "0.running_mean", "0.running_var"):
+        assert (found[name] - expected[name]).abs().max() <= 2e-5 * max(1.0, expected[name].abs().max()), name
+
+
+def test_bfloat16_is_computed_in_single_precision():
+    """Of the same numbers: spikes are the same, the gradient differs in its own rounding."""
+    torch.manual_seed(0)
+    x = channels_last(torch.randn(4, 4, 48, 8, 8).bfloat16())
+    single, half = (pair(norm_of(48), neuron_of("LIFNode"), dtype=torch.float32)[1] for _ in range(2))
+    half.load_state_dict(single.state_dict())
+    expected, found = results(single, x.float(), scale=2.0**-8), results(half, x, scale=2.0**-8)
+    assert found["output"].dtype == found["gradient of x"].dtype == torch.bfloat16
+    assert torch.equal(found["output"].float(), expected["output"])
+    assert torch.equal(found["0.running_var"], expected["0.running_var"])
+    assert (found["gradient of x"] - expected["gradient of x"]).abs().max() <= 0.02 * expected[
+        "gradient of x"
+    ].abs().max()
+
+
+@pytest.mark.parametrize(
+    "follower", [neuron_of("ParametricLIFNode"), layer.MaxPool2d(3, 2, 1, step_mode="m")], ids=["plif", "pool"]
+)
+def test_the_bytes_do_not_depend_on_the_number_of_threads(follower):
+    torch.manual_seed(0)
+    x = channels_last(torch.randn(4, 4, 96, 16, 16))
+    network = nn.Sequential(norm_of(96), follower)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            _, ours = pair(*copy.deepcopy(network), dtype=torch.float32)
+            found.append(results(ours, x))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_norm_meets_its_neuron_through_nested_sequentials():
+    network = nn.Sequential(nn.Sequential(nn.Identity(), norm_of(4)), nn.Sequential(neuron_of("IFNode"), norm_of(4)))
+    fuse_norms(network)
+    network.append(neuron_of("IFNode"))  # was not there: its norm stays alone
+    assert "forward" in vars(network[0][1])
+    assert "forward" not in vars(network[1][1])
+
+
+def test_a_copy_is_fused_with_itself():
+    """As an export or an average of weights makes it."""
+    torch.manual_seed(0)
+    _, ours = pair(norm_of(4), neuron_of("LIFNode"))
+    x = channels_last(torch.randn(2, 2, 4, 3, 3, dtype=torch.float64))
+    before = ours[0].running_mean.clone()
+    assert is_one_operator(copy.deepcopy(ours)(x))
+    assert torch.equal(ours[0].running_mean, before)
+
+
+def _evaluated(network, x):
+    network.eval()
+    return x
+
+
+def _of_another_class(network, x):
+    """As `synchronise_batch_norm` makes it."""
+    network[0].__class__ = type("SynchronisedBatchNorm2d", (layer.BatchNorm2d,), {})
+    return x
+
+
+def _channels_first(_network, x):
+    return x.contiguous()
+
+
+def _cumulative(network, x):
+    network[0].momentum = None
+    return x
+
+
+def _remembering(network, x):
+    network[1].remembers = True
+    return x
+
+
+@pytest.mark.parametrize("case", [_evaluated, _of_another_class, _channels_first, _cumulative, _remembering])
+def test_what_the_operator_does_not_do_is_left_to_the_layers(case):
+    torch.manual_seed(0)
+    plain, ours = pair(norm_of(6), neuron_of("LIFNode"))
+    x = channels_last(torch.randn(3, 2, 6, 5, 5, dtype=torch.float64))
+    inputs = [case(network, x) for network in (plain, ours)]
+    assert_close(results(ours, inputs[1]), results(plain, inputs[0]), within=0.0)
+    assert not is_one_operator(ours(inputs[1]))
