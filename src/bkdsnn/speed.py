@@ -28,7 +28,7 @@ def hasten(network: nn.Module, settings: Speed) -> None:
         network.forward = _Compiled(network)  # which lays out the gradients itself
     elif settings.channels_last:
         if settings.fused_neurons:
-            fuse_norms(network)
+            fuse_norms(network, own_hook=_gradient_channels_last)
         for module in network.modules():
             module.register_forward_hook(_gradient_channels_last)
 

@@ -14,6 +14,10 @@ KINDS = {"IFNode": {}, "LIFNode": {"tau": 1.7}, "ParametricLIFNode": {"init_tau"
 WINDOWS = [(3, 2, 1), (2, 2, 0), (3, 1, 1), (2, 3, 0), (4, 2, 1)]  # kernel, stride, padding
 
 
+def own_hook(_module, _inputs, _output) -> None:
+    """What `hasten` puts on every layer."""
+
+
 def channels_last(x: torch.Tensor) -> torch.Tensor:
     return x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, x.shape[:2])
 
@@ -38,7 +42,9 @@ def pair(*layers: nn.Module, dtype: torch.dtype = torch.float64) -> list[nn.Modu
     """The layers one after another, and as one operator."""
     plain = nn.Sequential(*layers).to(dtype)
     ours = copy.deepcopy(plain)
-    fuse_norms(ours)
+    fuse_norms(ours, own_hook=own_hook)
+    for module in ours.modules():
+        module.register_forward_hook(own_hook)
     assert list(ours.state_dict()) == list(plain.state_dict())
     return [plain, ours]
 
@@ -143,15 +149,33 @@ def test_the_bytes_do_not_depend_on_the_number_of_threads(follower):
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
-def test_a_norm_meets_its_neuron_through_nested_sequentials():
-    network = nn.Sequential(nn.Sequential(nn.Identity(), norm_of(4)), nn.Sequential(neuron_of("IFNode"), norm_of(4)))
-    fuse_norms(network)
-    network.append(neuron_of("IFNode"))  # was not there: its norm stays alone
-    assert "forward" in vars(network[0][1])
-    assert "forward" not in vars(network[1][1])
+def test_one_operator_through_nested_sequentials_and_with_layers_used_twice():
+    torch.manual_seed(0)
+    norm, neuron = norm_of(4), neuron_of("LIFNode")
+    plain, ours = pair(nn.Sequential(nn.Identity(), norm), nn.Sequential(neuron, norm), norm, neuron)
+    x = channels_last(torch.randn(3, 2, 4, 5, 5, dtype=torch.float64))
+    neuron.reset()
+    assert_close(results(ours, x), results(plain, x), within=1e-12)
+    called = []
+    for module in ours[0]:
+        module.register_forward_hook(lambda module, _i, _o: called.append(type(module).__name__))
+    results(ours, x)
+    assert called == ["Identity", "BatchNorm2d", "BatchNorm2d", "BatchNorm2d"]
 
 
-def test_a_copy_is_fused_with_itself():
+@pytest.mark.parametrize("watched", [0, 1])
+def test_a_layer_that_is_watched_is_called(watched):
+    torch.manual_seed(0)
+    plain, ours = pair(norm_of(4), neuron_of("IFNode"))
+    x = channels_last(torch.randn(3, 2, 4, 5, 5, dtype=torch.float64))
+    seen = []
+    ours[watched].register_forward_hook(lambda _m, _i, output: seen.append(output.detach()))
+    expected = (plain[0](x), plain(x))[watched]
+    assert not is_one_operator(ours(x))
+    assert (seen[0] - expected).abs().max() <= 1e-12
+
+
+def test_a_copy_runs_its_own_layers():
     """As an export or an average of weights makes it."""
     torch.manual_seed(0)
     _, ours = pair(norm_of(4), neuron_of("LIFNode"))

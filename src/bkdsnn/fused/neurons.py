@@ -28,7 +28,7 @@ class Fused:
     remembers = True  # its membranes at the end; a network that is reset at every forward has no use for them
 
     def multi_step_forward(self, x_seq: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if not self.can_fuse(x_seq):
+        if not self._can_fuse(x_seq):
             return super().multi_step_forward(x_seq, *args, **kwargs)
         v = self.v if isinstance(self.v, Tensor) and self.v.shape == x_seq.shape[1:] else None
         rate, settings = self.numbers()
@@ -51,7 +51,11 @@ class Fused:
             self.detach_reset,
         )
 
-    def can_fuse(self, x_seq: Tensor) -> bool:
+    def at_rest_and_fusable(self, x_seq: Tensor) -> bool:
+        """Whether spikes are all that comes of x, and depend on nothing before."""
+        return self._can_fuse(x_seq) and not self.remembers and not isinstance(self.v, Tensor)
+
+    def _can_fuse(self, x_seq: Tensor) -> bool:
         return (
             self.fused
             and x_seq.device.type == "cpu"

@@ -3,6 +3,7 @@
 The normalised maps are neither written nor kept for the backward.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
@@ -21,61 +22,69 @@ from bkdsnn.fused.norm_kernels import CHUNK, add_moments, new_sums, per_channel,
 _NORMS = (layer.BatchNorm2d, layer.ThresholdDependentBatchNorm2d)
 
 
-def fuse_norms(network: nn.Module) -> None:
-    """Makes one operator of every batch norm and what follows it in a Sequential; parameters keep their names."""
+def fuse_norms(network: nn.Module, *, own_hook: Callable) -> None:
+    """Lets every Sequential of a network run its batch norms together with what follows them.
+
+    Layers that somebody watches by a forward hook, other than `own_hook`, are called as ever.
+    """
     for module in network.modules():
-        if isinstance(module, nn.Sequential):
-            for norm, follower in pairwise(_in_order(module)):
-                if type(norm) in _NORMS and "forward" not in vars(norm):
-                    if isinstance(follower, Fused):
-                        _WithNeuron(norm, follower)
-                    elif type(follower) is layer.MaxPool2d:
-                        _WithPool(norm, follower)
+        if type(module) is nn.Sequential:
+            module.forward = _Runner(module, own_hook)
 
 
-def _in_order(module: nn.Module) -> list[nn.Module]:
-    """What a Sequential calls one after another, Sequentials in it too."""
-    if type(module) is not nn.Sequential:
-        return [module]
-    return [inner for child in module for inner in _in_order(child)]
+class _Runner:
+    """A Sequential's forward."""
+
+    def __init__(self, sequence: nn.Sequential, own_hook: Callable) -> None:
+        self._sequence, self._own_hook = sequence, own_hook
+
+    def __call__(self, x: Tensor) -> Tensor:
+        joined = False
+        for module, follower in pairwise([*self._in_order(self._sequence), None]):
+            if joined:  # with the one before
+                joined = False
+                continue
+            both = None if self._watched(module) or self._watched(follower) else _both(module, follower, x)
+            joined = both is not None
+            x = both if joined else module(x)
+        return x
+
+    def _in_order(self, sequence: nn.Sequential) -> list[nn.Module]:
+        """What is called one after another, in Sequentials within it too."""
+        layers = []
+        for module in sequence:
+            within = type(module) is nn.Sequential and not self._watched(module)
+            layers += self._in_order(module) if within else [module]
+        return layers
+
+    def _watched(self, module: nn.Module | None) -> bool:
+        hooks = () if module is None else (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+        return any(hook is not self._own_hook for hook in hooks)
 
 
-class _Pair:
-    """In training the norm hands on what it is given, and the follower does the work of both."""
-
-    def __init__(self, norm: nn.Module, follower: nn.Module) -> None:
-        self.norm, self.follower, self.waits = norm, follower, False
-        norm.forward, follower.forward = self._norm, self._follow
-
-    def _norm(self, x: Tensor) -> Tensor:
-        self.waits = _can_fuse(self.norm, x) and self.follower_can_fuse(x)
-        return x if self.waits else type(self.norm).forward(self.norm, x)
-
-    def _follow(self, x: Tensor) -> Tensor:
-        if not self.waits:
-            return type(self.follower).forward(self.follower, x)
-        self.waits = False
-        norm = self.norm
-        output, mean, variance = self.both(x, norm.weight, norm.bias, norm.eps)
-        count = x.numel() / x.shape[2]
-        with torch.no_grad():
-            norm.running_mean.lerp_(mean.to(norm.running_mean), norm.momentum)
-            norm.running_var.lerp_((variance * (count / (count - 1))).to(norm.running_var), norm.momentum)
-            norm.num_batches_tracked.add_(1)
-        return output
-
-    def follower_can_fuse(self, x: Tensor) -> bool:
-        raise NotImplementedError
-
-    def both(self, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        """The follower's output, and the mean and the (biased) variance per channel."""
-        raise NotImplementedError
+def _both(norm: nn.Module, follower: nn.Module | None, x: Tensor) -> Tensor | None:
+    """What the follower makes of the normalised x; None where there is no one operator for the two."""
+    if not _can_normalise(norm, x):
+        return None
+    if isinstance(follower, Fused) and follower.at_rest_and_fusable(x):
+        output, mean, variance = _NormAndNeuron.apply(x, norm.weight, norm.bias, norm.eps, *follower.numbers())
+    elif type(follower) is layer.MaxPool2d and _can_pool(follower):
+        window = follower.kernel_size, follower.stride, follower.padding
+        output, mean, variance = _NormAndPool.apply(x, norm.weight, norm.bias, norm.eps, window)
+    else:
+        return None
+    count = x.numel() / x.shape[2]
+    unbiased = variance * (count / (count - 1))
+    for running, found in ((norm.running_mean, mean), (norm.running_var, unbiased)):
+        running.data.lerp_(found.to(running), norm.momentum)  # .data: torch's norm, too, changes what a graph may hold
+    norm.num_batches_tracked.add_(1)
+    return output
 
 
-def _can_fuse(norm: nn.Module, x: Tensor) -> bool:
+def _can_normalise(norm: nn.Module, x: Tensor) -> bool:
     return (
-        norm.training
-        and type(norm) in _NORMS  # one whose statistics several processes share is of another class
+        type(norm) in _NORMS  # one whose statistics several processes share is of another class
+        and norm.training
         and norm.affine
         and norm.track_running_stats
         and norm.momentum is not None
@@ -89,32 +98,15 @@ def _can_fuse(norm: nn.Module, x: Tensor) -> bool:
     )
 
 
-class _WithNeuron(_Pair):
-    def follower_can_fuse(self, x: Tensor) -> bool:
-        neuron = self.follower
-        return neuron.can_fuse(x) and not neuron.remembers and not isinstance(neuron.v, Tensor)
-
-    def both(self, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        rate, settings = self.follower.numbers()
-        return _NormAndNeuron.apply(x, weight, bias, eps, rate, settings)
-
-
-class _WithPool(_Pair):
-    def follower_can_fuse(self, x: Tensor) -> bool:
-        pool = self.follower
-        window = pool.kernel_size, pool.stride, pool.padding
-        return (
-            all(isinstance(size, int) for size in window)
-            and pool.kernel_size <= 15  # places are bytes
-            and pool.dilation == 1
-            and not pool.ceil_mode
-            and not pool.return_indices
-            and pool.step_mode == "m"
-        )
-
-    def both(self, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        pool = self.follower
-        return _NormAndPool.apply(x, weight, bias, eps, (pool.kernel_size, pool.stride, pool.padding))
+def _can_pool(pool: nn.Module) -> bool:
+    return (
+        all(isinstance(size, int) for size in (pool.kernel_size, pool.stride, pool.padding))
+        and pool.kernel_size <= 15  # places are bytes
+        and pool.dilation == 1
+        and not pool.ceil_mode
+        and not pool.return_indices
+        and pool.step_mode == "m"
+    )
 
 
 @dataclass(frozen=True)
