@@ -94,6 +94,45 @@ def test_norm_and_pool(window, channels):
     assert is_one_operator(ours(x))
 
 
+FOLLOWERS = {"plif": lambda: neuron_of("ParametricLIFNode"), "pool": lambda: layer.MaxPool2d(3, 2, 1, step_mode="m")}
+
+
+@pytest.mark.parametrize("follower", FOLLOWERS)
+@pytest.mark.parametrize("shape", [(1, 3, 6, 5, 5), (3, 1, 6, 5, 5), (3, 2, 6, 1, 1)], ids=str)
+def test_one_step_one_sample_one_pixel(follower, shape):
+    torch.manual_seed(0)
+    plain, ours = pair(norm_of(6), FOLLOWERS[follower]())
+    x = channels_last(torch.randn(shape, dtype=torch.float64))
+    assert_close(results(ours, x), results(plain, x), within=1e-12)
+    assert is_one_operator(ours(x))
+
+
+@pytest.mark.parametrize("follower", FOLLOWERS)
+def test_what_is_no_number_stays_so_in_its_channel_and_in_no_other(follower):
+    torch.manual_seed(0)
+    plain, ours = pair(norm_of(6), FOLLOWERS[follower]())
+    x = channels_last(torch.randn(3, 2, 6, 5, 5, dtype=torch.float64))
+    x[1, 0, 2, 3, 3] = float("nan")
+    expected, found = results(plain, x), results(ours, x)
+    for name, value in expected.items():
+        assert torch.equal(found[name].isnan(), value.isnan()), name
+        assert (found[name] - value).nan_to_num().abs().max() <= 1e-12 * max(1.0, value.nan_to_num().abs().max()), name
+    assert found["gradient of x"].isnan().sum() == 3 * 2 * 5 * 5
+
+
+@pytest.mark.parametrize("follower", FOLLOWERS)
+def test_weights_that_do_not_learn(follower):
+    torch.manual_seed(0)
+    plain, ours = pair(norm_of(6), FOLLOWERS[follower]())
+    x = channels_last(torch.randn(3, 2, 6, 5, 5, dtype=torch.float64)).requires_grad_()
+    gradients = []
+    for network in (plain, ours):
+        network[0].requires_grad_(False)
+        gradients.append(torch.autograd.grad(network(x).square().sum(), x)[0])
+        assert network[0].weight.grad is None
+    assert (gradients[1] - gradients[0]).abs().max() <= 1e-12
+
+
 def test_the_first_of_equal_maxima_gets_the_gradient():
     plain, ours = pair(norm_of(8), layer.MaxPool2d(3, 2, 1, step_mode="m"))
     x = channels_last(torch.randint(0, 3, (2, 2, 8, 9, 9)).double())
