@@ -55,22 +55,20 @@ def extract(archive: Path, target: Path) -> None:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
                 for member in file.infolist():
-                    _check_inside(archive, member)
+                    _check_inside(archive, member.filename, plain=not stat.S_ISLNK(member.external_attr >> 16))
                 file.extractall(target)
         else:
             with tarfile.open(archive) as file:
-                file.extractall(target, filter="data")
-    except tarfile.FilterError as error:
-        raise InputError(
-            f"{archive}: member '{error.tarinfo.name}' leads out of the folder or is no plain file"
-        ) from error
+                for member in file:
+                    _check_inside(archive, member.name, plain=member.isreg() or member.isdir())
+                file.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4; no owners, no odd modes
+                file.extractall(target)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError) as error:
         raise InputError(f"{archive}: no readable archive ({' '.join(str(error).split())})") from error
 
 
-def _check_inside(archive: Path, member: zipfile.ZipInfo) -> None:
-    """zipfile drops `..` from a path without a word; such an archive is refused instead."""
-    path = PurePosixPath(member.filename.replace("\\", "/"))
-    link = stat.S_ISLNK(member.external_attr >> 16)
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or link:
-        raise InputError(f"{archive}: member '{member.filename}' leads out of the folder or is no plain file")
+def _check_inside(archive: Path, member: str, *, plain: bool) -> None:
+    """zipfile drops `..` from a path without a word, an old tarfile follows it; such an archive is refused instead."""
+    path = PurePosixPath(member.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]) or not plain:
+        raise InputError(f"{archive}: member '{member}' leads out of the folder or is no plain file")
