@@ -34,7 +34,8 @@ from bkdsnn.tools.parts import build, composed_parts
 
 ROUNDS = 5
 STOCK = {"spikingformer-4-384-cifar": Spikingformer, "sew-small-cifar": SewResNet}
-TEACHERS = {"spikingformer": "vit-small-cifar", "sew": "resnet-small-cifar"}
+VIT, RESNET = "vit-small-cifar", "resnet-small-cifar"  # the official recipe's teacher, and a SEW-ResNet's twin
+PAIRS = (("spikingformer-4-384-cifar", VIT), ("sew-small-cifar", VIT), ("sew-small-cifar", RESNET))
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Setup:
     """One contender: the official recipe's step, or ours with its switches."""
 
     student: str = "spikingformer-4-384-cifar"
+    teacher: str = VIT
     stock: bool = False
     live: bool = False
     precision: str = "bf16"
@@ -101,9 +103,9 @@ def bench(part: str) -> None:
 
 
 def _ratios() -> None:
-    for student in STOCK:
-        contenders = {name: replace(setup, student=student) for name, setup in RATIOS.items()}
-        _compare(f"mixed BKD step of {student}, 32 x 32, T 4, batch 32", contenders)
+    for student, teacher in PAIRS:
+        contenders = {name: replace(setup, student=student, teacher=teacher) for name, setup in RATIOS.items()}
+        _compare(f"mixed BKD step of {student} under {teacher}, 32 x 32, T 4, batch 32", contenders)
 
 
 def _switches() -> None:
@@ -165,9 +167,7 @@ def _step(setup: Setup) -> Callable[[], None]:
         part["settings"]["time_steps"] = setup.time_steps
         student = build(part, input_shape=shape, classes=10)
         hasten(student, Speed(**{name: getattr(setup, name) for name in Speed.model_fields}))
-    teacher_part = parts["teachers"][TEACHERS[setup.student.split("-")[0]]]
-    network = build(teacher_part, input_shape=shape, classes=10)
-    teacher = LiveTeacher(network, features=["last"])
+    teacher = LiveTeacher(build(parts["teachers"][setup.teacher], input_shape=shape, classes=10), features=["last"])
     batch = _batch(setup.batch_size, shape)
     if not setup.live:
         teacher = _Held(teacher, batch)
