@@ -6,6 +6,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
+from bkdsnn.fused.memory import channels_last, gradient_channels_last
 from bkdsnn.fused.neurons import Fused
 from bkdsnn.fused.norms import fuse_norms
 from bkdsnn.params import Speed
@@ -28,34 +29,22 @@ def hasten(network: nn.Module, settings: Speed) -> None:
         network.forward = _Compiled(network)  # which lays out the gradients itself
     elif settings.channels_last:
         if settings.fused_neurons:
-            fuse_norms(network, own_hook=_gradient_channels_last)
+            fuse_norms(network)
         for module in network.modules():
-            module.register_forward_hook(_gradient_channels_last)
+            module.register_forward_hook(gradient_channels_last)
 
 
 def _keep_freed_memory() -> None:
     """Lets the allocator keep what a step frees for the next: to have pages given anew takes a tenth of a step."""
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
     if set_option is not None:
-        set_option(_MMAP_THRESHOLD, 1 << 30)
+        set_option(_MMAP_THRESHOLD, 1 << 30) or set_option(_MMAP_THRESHOLD, 1 << 25)  # the most that older glibcs take
         set_option(_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def _input_channels_last(_module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
     """The input of a convolution: then the output lies like it, and so on."""
-    return _channels_last(inputs[0])
-
-
-def _gradient_channels_last(_module: nn.Module, _inputs: tuple[Tensor], output: object) -> None:
-    """The gradient of a map that is channels-last: torch's batch norm is several times slower where the two differ."""
-    if isinstance(output, Tensor) and output.dim() in (4, 5) and output.stride(-3) == 1 and output.requires_grad:
-        output.register_hook(_channels_last)
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    """`[B, C, H, W]` or `[T, B, C, H, W]` with the channels next to each other in memory."""
-    maps = x.flatten(0, -4)  # [T * B, C, H, W]
-    return maps.contiguous(memory_format=torch.channels_last).unflatten(0, x.shape[:-3])
+    return channels_last(inputs[0])
 
 
 class _Compiled:

@@ -1,7 +1,11 @@
 """The fused neurons against SpikingJelly's, and against numbers of the official implementation."""
 
 import itertools
+import os
+import re
+from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -10,8 +14,11 @@ from reference_vectors import assert_equal_to, cases
 from spikingjelly.activation_based import neuron as spikingjelly
 from spikingjelly.activation_based import surrogate
 
+from bkdsnn.fused import neuron_kernels as kernels
 from bkdsnn.fused import neurons as fused
+from bkdsnn.fused import norm_kernels
 from bkdsnn.fused.memory import parallel
+from bkdsnn.fused.numbers import BLOCK
 
 SURROGATES = {"sigmoid": surrogate.Sigmoid(alpha=4.0), "atan": surrogate.ATan(alpha=2.0)}
 KINDS = {"IFNode": {}, "LIFNode": {"tau": 1.7}, "ParametricLIFNode": {"init_tau": 1.7}}
@@ -64,6 +71,28 @@ def test_spikes_membranes_and_gradients_are_spikingjellys(kind, surrogate, detac
     assert_close(found, results(theirs, current, upstream), within=within)
 
 
+@pytest.mark.parametrize("tau", [2.0, 8.0])
+@pytest.mark.parametrize("decay", [True, False])
+def test_a_tau_by_which_one_may_multiply_gives_the_same_bits(tau, decay):
+    """A power of 2, as the paper's: its inverse is exact."""
+    torch.manual_seed(0)
+    current, upstream = (tau * torch.randn(4, 5000) for _ in range(2))
+    found = []
+    for module in (spikingjelly, fused):
+        node = module.LIFNode(tau, decay, 1.0, 0.1, SURROGATES["sigmoid"], detach_reset=True, step_mode="m")
+        found.append(results(node, current, upstream))
+    theirs, ours = found
+    assert 0.05 < ours["spikes"].mean() < 0.5
+    assert torch.equal(ours["membrane"], theirs["membrane"])
+    assert_close(ours, theirs, within=1e-6)
+
+
+def test_only_our_kernels_are_cached_in_our_folder():
+    assert os.environ.get("NUMBA_CACHE_DIR", "") == numba.config.CACHE_DIR
+    (folder,) = {Path(kernel.stats.cache_path).parent.name for kernel in (kernels.forward, norm_kernels.add_moments)}
+    assert re.fullmatch("[0-9a-f]{16}", folder)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("of_upstream", ["contiguous", "channels_last"])
 def test_any_layout_gives_the_same_and_is_kept(layout, of_upstream):
@@ -82,7 +111,7 @@ def test_any_layout_gives_the_same_and_is_kept(layout, of_upstream):
 def test_any_number_of_steps_and_of_neurons(steps):
     theirs, ours = pair("LIFNode", "sigmoid", detach=True, decay=True, dtype=torch.float64)
     torch.manual_seed(0)
-    for shape in ((1,), (511,), (3, 513)):
+    for shape in ((1,), (BLOCK - 1,), (3, BLOCK + 1)):
         current, upstream = (2 * torch.randn(steps, *shape, dtype=torch.float64) for _ in range(2))
         assert_close(results(ours, current, upstream), results(theirs, current, upstream), within=1e-12)
 

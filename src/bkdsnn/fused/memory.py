@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _WORTH_A_THREAD = 1 << 17  # values; fewer are done before another thread has woken up
 
@@ -35,6 +35,21 @@ def in_layout_of(target: Tensor, sequence: Tensor) -> Tensor:
     if sequence.stride() == target.stride() and sequence.dtype == target.dtype:
         return sequence
     return torch.empty_like(target).copy_(sequence)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """`[B, C, H, W]` or `[T, B, C, H, W]` with the channels next to each other in memory; x itself where they are."""
+    maps = x.flatten(0, -4)  # [T * B, C, H, W]
+    return maps.contiguous(memory_format=torch.channels_last).unflatten(0, x.shape[:-3])
+
+
+def gradient_channels_last(_module: nn.Module, _inputs: tuple[Tensor], output: object) -> None:
+    """A forward hook: the gradient of a channels-last map is laid out like it.
+
+    torch's batch norm is several times slower where the two differ.
+    """
+    if isinstance(output, Tensor) and output.dim() in (4, 5) and output.stride(-3) == 1 and output.requires_grad:
+        output.register_hook(channels_last)
 
 
 def flat(tensor: Tensor) -> np.ndarray:

@@ -5,6 +5,7 @@ code, which picks its Triton or CUDA kernels there.
 """
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ class Fused:
 
     def at_rest_and_fusable(self, x_seq: Tensor) -> bool:
         """Whether spikes are all that comes of x, and depend on nothing before."""
-        return self._can_fuse(x_seq) and not self.remembers and not isinstance(self.v, Tensor)
+        return self.step_mode == "m" and self._can_fuse(x_seq) and not self.remembers and not isinstance(self.v, Tensor)
 
     def _can_fuse(self, x_seq: Tensor) -> bool:
         return (
@@ -75,10 +76,17 @@ class IFNode(Fused, neuron.IFNode):
 
 
 class LIFNode(Fused, neuron.LIFNode):
-    kind = kernels.LIF
+    @property
+    def kind(self) -> int:
+        return kernels.PLIF if self._exact else kernels.LIF
 
     def _decay(self) -> tuple[float, Tensor | None]:
-        return self.tau, None
+        return 1 / self.tau if self._exact else self.tau, None
+
+    @property
+    def _exact(self) -> bool:
+        """Whether to multiply by 1 / tau, as a PLIF does and which is faster, is to divide by tau, to the bit."""
+        return math.frexp(self.tau)[0] == 0.5  # a power of 2
 
 
 class ParametricLIFNode(Fused, neuron.ParametricLIFNode):
@@ -122,7 +130,8 @@ def charge_and_fire(x, v, rate, keep, settings, norm=NO_NORM):
     tau, threshold, reset, alpha, kind, decay_input, _, _ = settings
     spikes, after = new_sequence(x), _new_membranes(x, keep)
     constants = _constants(after, rate, tau, threshold, reset, alpha)
-    buffers = flat(x), x.stride(0), flat(_membranes(x, v)), flat(after), flat(spikes), norm.astype(constants.dtype)
+    norm = norm.astype(constants.dtype, copy=False)
+    buffers = flat(x), x.stride(0), flat(_membranes(x, v)), flat(after), flat(spikes), norm
     size = x[0].numel()
     parallel(
         lambda begin, end: kernels.forward(*buffers, begin, end, size, constants, kind, decay_input),
@@ -143,9 +152,9 @@ def differentiate(upstream, carry, x, v, rate, settings, norm=NO_NORM):
     tau, threshold, reset, alpha, *kinds = settings
     size = x[0].numel()
     gradient, of_before = new_sequence(x), _new_membranes(x, v is not None)
-    totals = torch.empty(-(-size // BLOCK), dtype=torch.float64)
+    totals = torch.empty(0 if rate is None else -(-size // BLOCK), dtype=torch.float64)
     constants = _constants(of_before, rate, tau, threshold, reset, alpha)
-    norm = norm.astype(constants.dtype)
+    norm = norm.astype(constants.dtype, copy=False)
     sums = new_sums(size if norm.size else 0, norm.shape[1] - BLOCK, constants.dtype)
     tensors = _membranes(x, v), in_layout_of(gradient, upstream), _membranes(x, carry), gradient, of_before, totals
     buffers = flat(x), x.stride(0), *map(flat, tensors), norm, sums

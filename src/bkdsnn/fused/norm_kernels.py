@@ -6,11 +6,10 @@ next to each other. Sums are taken over chunks of fixed size, so that they do no
 """
 
 import numpy as np
-from numba import njit
 
-from bkdsnn.fused.numbers import BLOCK, CONTRACTED, OPTIONS, read, write
+from bkdsnn.fused.numbers import BLOCK, contracted_kernel, kernel, read, write
 
-CHUNK = 64 * BLOCK  # values whose sums are kept apart
+CHUNK = 32 * BLOCK  # values whose sums are kept apart
 NO_NORM = np.empty((0, 1 + BLOCK))
 
 
@@ -32,14 +31,14 @@ def per_map(sums: np.ndarray, channels: int) -> np.ndarray:
     return whole.reshape(2, -1, channels).sum(1)
 
 
-@njit(**OPTIONS)
+@kernel
 def normalise(x, scale, shift, y):
     """y = x * scale + shift, rounded in one way wherever it is computed anew."""
     for i in range(y.size):
         y[i] = read(x[i]) * scale[i] + shift[i]
 
 
-@njit(**OPTIONS, **CONTRACTED)
+@contracted_kernel
 def add(gradient, x, mean, first, second):
     """first += gradient, second += gradient * (x - mean)."""
     for i in range(x.size):
@@ -48,7 +47,7 @@ def add(gradient, x, mean, first, second):
         second[i] += g * (read(x[i]) - mean[i])
 
 
-@njit(**OPTIONS, **CONTRACTED)
+@contracted_kernel
 def _add_squares(x, origin, first, second):
     for i in range(x.size):
         d = read(x[i]) - origin[i]
@@ -56,15 +55,7 @@ def _add_squares(x, origin, first, second):
         second[i] += d * d
 
 
-@njit(**OPTIONS)
-def add_to_sums(gradient, x, norm, sums, start):
-    """Adds the gradients of a block, and their products with x - mean, to the sums of its chunk."""
-    first = start % (norm.shape[1] - BLOCK)
-    place, row = slice(first, first + x.size), sums[start // CHUNK]
-    add(gradient, x, norm[2][place], row[0][place], row[1][place])
-
-
-@njit(**OPTIONS)
+@kernel
 def add_moments(x, origin, sums, begin, end):
     """Adds the values begin .. end - 1 less their channels' origin, and the squares of that, to `sums`."""
     channels = origin.size - BLOCK
@@ -74,14 +65,14 @@ def add_moments(x, origin, sums, begin, end):
         _add_squares(x[start:stop], origin[place], row[0][place], row[1][place])
 
 
-@njit(**OPTIONS, **CONTRACTED)
+@contracted_kernel
 def combine(gradient, x, of_gradient, of_x, constant, target):
     """target = gradient * of_gradient + x * of_x + constant."""
     for i in range(x.size):
         write(target, i, read(gradient[i]) * of_gradient[i] + read(x[i]) * of_x[i] + constant[i])
 
 
-@njit(**OPTIONS)
+@kernel
 def through_norm(gradient, x, factors, begin, end):
     """The gradient of normalised values becomes that of x: three factors per channel, for gradient, x and 1."""
     channels = factors.shape[1] - BLOCK

@@ -3,7 +3,6 @@
 The normalised maps are neither written nor kept for the backward.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
@@ -13,53 +12,58 @@ import torch
 from spikingjelly.activation_based import layer
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.module import _has_any_global_hook
 
 from bkdsnn.fused import pool_kernels
-from bkdsnn.fused.memory import flat, parallel
+from bkdsnn.fused.memory import channels_last, flat, gradient_channels_last, parallel
 from bkdsnn.fused.neurons import DTYPES, Fused, charge_and_fire, differentiate
 from bkdsnn.fused.norm_kernels import CHUNK, add_moments, new_sums, per_channel, per_map, through_norm
 
 _NORMS = (layer.BatchNorm2d, layer.ThresholdDependentBatchNorm2d)
 
 
-def fuse_norms(network: nn.Module, *, own_hook: Callable) -> None:
+def fuse_norms(network: nn.Module) -> None:
     """Lets every Sequential of a network run its batch norms together with what follows them.
 
-    Layers that somebody watches by a forward hook, other than `own_hook`, are called as ever.
+    Layers that somebody watches by a hook, or whose forward is another, are called as ever.
     """
     for module in network.modules():
         if type(module) is nn.Sequential:
-            module.forward = _Runner(module, own_hook)
+            module.__class__ = _Joined
 
 
-class _Runner:
-    """A Sequential's forward."""
-
-    def __init__(self, sequence: nn.Sequential, own_hook: Callable) -> None:
-        self._sequence, self._own_hook = sequence, own_hook
-
-    def __call__(self, x: Tensor) -> Tensor:
-        joined = False
-        for module, follower in pairwise([*self._in_order(self._sequence), None]):
+class _Joined(nn.Sequential):
+    def forward(self, input: Tensor) -> Tensor:
+        x, joined = input, False
+        for module, follower in pairwise([*_in_order(self), None]):
             if joined:  # with the one before
                 joined = False
                 continue
-            both = None if self._watched(module) or self._watched(follower) else _both(module, follower, x)
+            both = None if _watched(module) or _watched(follower) else _both(module, follower, x)
             joined = both is not None
             x = both if joined else module(x)
         return x
 
-    def _in_order(self, sequence: nn.Sequential) -> list[nn.Module]:
-        """What is called one after another, in Sequentials within it too."""
-        layers = []
-        for module in sequence:
-            within = type(module) is nn.Sequential and not self._watched(module)
-            layers += self._in_order(module) if within else [module]
-        return layers
 
-    def _watched(self, module: nn.Module | None) -> bool:
-        hooks = () if module is None else (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
-        return any(hook is not self._own_hook for hook in hooks)
+def _in_order(sequence: nn.Sequential) -> list[nn.Module]:
+    """What is called one after another, in Sequentials within it too."""
+    layers = []
+    for module in sequence:
+        layers += _in_order(module) if type(module) is _Joined and not _watched(module) else [module]
+    return layers
+
+
+def _watched(module: nn.Module | None) -> bool:
+    if module is None:
+        return False
+    before_and_after = {**module._forward_pre_hooks, **module._forward_hooks}
+    return (
+        any(hook is not gradient_channels_last for hook in before_and_after.values())
+        or any((module._backward_pre_hooks, module._backward_hooks))
+        or "forward" in vars(module)
+        or _has_any_global_hook()
+    )
 
 
 def _both(norm: nn.Module, follower: nn.Module | None, x: Tensor) -> Tensor | None:
@@ -68,7 +72,7 @@ def _both(norm: nn.Module, follower: nn.Module | None, x: Tensor) -> Tensor | No
         return None
     if isinstance(follower, Fused) and follower.at_rest_and_fusable(x):
         output, mean, variance = _NormAndNeuron.apply(x, norm.weight, norm.bias, norm.eps, *follower.numbers())
-    elif type(follower) is layer.MaxPool2d and _can_pool(follower):
+    elif type(follower) is layer.MaxPool2d and _can_pool(follower, x):
         window = follower.kernel_size, follower.stride, follower.padding
         output, mean, variance = _NormAndPool.apply(x, norm.weight, norm.bias, norm.eps, window)
     else:
@@ -89,19 +93,22 @@ def _can_normalise(norm: nn.Module, x: Tensor) -> bool:
         and norm.track_running_stats
         and norm.momentum is not None
         and norm.step_mode == "m"
+        and type(x) is Tensor
         and x.dim() == 5
         and x.device.type == "cpu"
         and x.dtype in DTYPES
         and x.numel() > x.shape[2]
         and x.stride(0) == x[0].numel()
+        and (x.shape[1] == 1 or x.stride(1) == x[0, 0].numel())
         and x.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
     )
 
 
-def _can_pool(pool: nn.Module) -> bool:
+def _can_pool(pool: nn.Module, x: Tensor) -> bool:
     return (
         all(isinstance(size, int) for size in (pool.kernel_size, pool.stride, pool.padding))
         and pool.kernel_size <= 15  # places are bytes
+        and 2 * pool.padding <= pool.kernel_size <= min(x.shape[-2:]) + 2 * pool.padding
         and pool.dilation == 1
         and not pool.ceil_mode
         and not pool.return_indices
@@ -139,14 +146,16 @@ class _Statistics:
         """What kernels normalise by: scale, shift and mean `[3, C]`."""
         return np.stack([self.scale, self.shift, self.mean])
 
-    def backward(self, of_y: np.ndarray, product: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The weight's gradient, and factors `[3, C]` of y's gradient, x and 1 that give the gradient of x.
+    def backward(self, sums: np.ndarray, weight: Tensor) -> tuple[Tensor, Tensor, np.ndarray]:
+        """The gradients of weight and bias, and factors `[3, C]` of y's gradient, x and 1 that give x's gradient.
 
-        From the sums of y's gradient, and of its product with x - mean.
+        From the sums `[2, C]` of y's gradient and of its product with x - mean.
         """
+        of_bias, product = sums
         of_weight = product / self.deviation
         of_x = -self.scale * of_weight / (self.deviation * self.count)
-        return of_weight, np.stack([self.scale, of_x, -self.scale * of_y / self.count - of_x * self.mean])
+        factors = np.stack([self.scale, of_x, -self.scale * of_bias / self.count - of_x * self.mean])
+        return *(torch.from_numpy(part).to(weight.dtype) for part in (of_weight, of_bias)), factors
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(self.mean), torch.from_numpy(self.variance)
@@ -168,16 +177,16 @@ class _NormAndNeuron(Function):
         return spikes, mean, variance
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, upstream: Tensor, *_: Tensor):
         x, weight, rate = ctx.saved_tensors
+        x = channels_last(x)  # somebody's hook on saved tensors may have changed that
         gradient, _, of_rate, sums = differentiate(upstream, None, x, None, rate, ctx.settings, ctx.norm)
-        of_bias, product = per_map(sums, x.shape[2])
-        of_weight, factors = ctx.statistics.backward(of_bias, product)
+        of_weight, of_bias, factors = ctx.statistics.backward(per_map(sums, x.shape[2]), weight)
         values, inputs, factors = flat(gradient), flat(x), per_channel(factors, _dtype(x))
         parallel(
             lambda begin, end: through_norm(values, inputs, factors, begin, end), values.size, grain=CHUNK, steps=1
         )
-        of_weight, of_bias = (torch.from_numpy(part).to(weight.dtype) for part in (of_weight, of_bias))
         return gradient, of_weight, of_bias, None, None if rate is None else of_rate.to(rate.dtype), None
 
 
@@ -201,18 +210,16 @@ class _NormAndPool(Function):
         return pooled.unflatten(0, x.shape[:2]), mean, variance  # [T, B, C, H', W']
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, upstream: Tensor, *_: Tensor):
         x, weight, where = ctx.saved_tensors
-        upstream = upstream.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        x, where, upstream = channels_last(x), channels_last(where), channels_last(upstream)
         gradient = torch.empty_like(x)
         sums = np.zeros((len(where), 2, x.shape[2]), _dtype(x))
         buffers = flat(upstream), flat(where), flat(x)
-        none = flat(gradient)[:0]
-        _over_maps(pool_kernels.backward, (*buffers, ctx.statistics.mean[None].astype(_dtype(x)), sums, none), x, ctx)
-        of_bias, product = sums.sum(0, dtype=np.float64)
-        of_weight, factors = ctx.statistics.backward(of_bias, product)
-        _over_maps(pool_kernels.backward, (*buffers, factors.astype(_dtype(x)), sums, flat(gradient)), x, ctx)
-        of_weight, of_bias = (torch.from_numpy(part).to(weight.dtype) for part in (of_weight, of_bias))
+        _over_maps(pool_kernels.add_gradients, (*buffers, ctx.statistics.mean.astype(_dtype(x)), sums), x, ctx)
+        of_weight, of_bias, factors = ctx.statistics.backward(sums.sum(0, dtype=np.float64), weight)
+        _over_maps(pool_kernels.backward, (*buffers, factors.astype(_dtype(x)), flat(gradient)), x, ctx)
         return gradient, of_weight, of_bias, None, None
 
 

@@ -2,22 +2,40 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numba import config, types
+from numba import config, njit, types
 from numba.extending import overload
 
-# Numba tells by the date of a kernel's own file whether compiled code is of today, not by those files that it has
-# functions from: a folder for each state of all of them.
-_HERE = Path(__file__).parent
-if not config.CACHE_DIR and os.access(_HERE, os.W_OK):
-    _STATE = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(_HERE.glob("*.py")))).hexdigest()[:16]
-    config.CACHE_DIR = str(_HERE / "__pycache__" / _STATE)
+BLOCK = 1024  # values that a kernel works on at once
+CONTRACTED = {"fastmath": {"contract"}}
 
-BLOCK = 512  # values that a kernel works on at once
-CONTRACTED = {"fastmath": {"contract"}}  # a product and its sum may be rounded once: no charge, no spike depends on it
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}  # without numpy's, a test for 0 in every division
+_HERE = Path(__file__).parent
+_OWN = _HERE / "__pycache__" if os.access(_HERE, os.W_OK) else Path.home() / ".cache" / "bkdsnn"
+_STATE = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(_HERE.glob("*.py")))).hexdigest()[:16]
+
+
+def kernel(function: Callable) -> Callable:
+    """Compiles a function for the CPU when it is first called; the next process finds it compiled."""
+    return _compiled(function)
+
+
+def contracted_kernel(function: Callable) -> Callable:
+    """The same, where a product and its sum may be rounded once: no charge, and so no spike, may depend on it."""
+    return _compiled(function, **CONTRACTED)
+
+
+def _compiled(function: Callable, **options: object) -> Callable:
+    """Numba tells by the date of a function's own file whether its machine code is of today, not by those of the files
+    that it has functions from: hence a folder for each state of all of them."""
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(Path(before or _OWN) / _STATE)
+    try:  # without numpy's error model, a test for 0 in every division
+        return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+    finally:
+        config.CACHE_DIR = before
 
 
 def read(_value):

@@ -5,13 +5,12 @@ The place of a maximum is its number within the window, row by row: the first of
 """
 
 import numpy as np
-from numba import njit
 
 from bkdsnn.fused.norm_kernels import add, combine
-from bkdsnn.fused.numbers import OPTIONS, read, write
+from bkdsnn.fused.numbers import kernel, read, write
 
 
-@njit(**OPTIONS)
+@kernel
 def _take_larger(x, scale, shift, number, best, places):
     for c in range(best.size):
         value = read(x[c]) * scale[c] + shift[c]
@@ -20,21 +19,21 @@ def _take_larger(x, scale, shift, number, best, places):
         places[c] = number if larger else places[c]
 
 
-@njit(**OPTIONS)
+@kernel
 def _store(best, places, pooled, where):
     for c in range(best.size):
         write(pooled, c, best[c])
         where[c] = places[c]
 
 
-@njit(**OPTIONS)
+@kernel
 def _add_where(gradient, where, number, total):
     none = total.dtype.type(0)
     for c in range(total.size):
         total[c] += read(gradient[c]) if where[c] == number else none
 
 
-@njit(**OPTIONS)
+@kernel
 def forward(x, norm, pooled, where, begin, end, sizes, window):
     """Fills the maps begin .. end - 1 of `pooled` and `where`; `norm`: scale and shift."""
     channels, height, width, rows, columns = sizes
@@ -56,7 +55,7 @@ def forward(x, norm, pooled, where, begin, end, sizes, window):
         _store(best, places, pooled[place], where[place])
 
 
-@njit(**OPTIONS)
+@kernel
 def _of_pixel(gradient, where, number_of_map, y, at, sizes, window, total):
     """total = the gradient of a pixel before pooling, from all windows that it lies in."""
     channels, _, _, rows, columns = sizes
@@ -72,13 +71,23 @@ def _of_pixel(gradient, where, number_of_map, y, at, sizes, window, total):
                 _add_where(gradient[place], where[place], i * kernel + j, total)
 
 
-@njit(**OPTIONS)
-def backward(gradient, where, x, factors, sums, of_x, begin, end, sizes, window):
-    """Works on the maps begin .. end - 1, in one of two passes.
+@kernel
+def add_gradients(gradient, where, x, mean, sums, begin, end, sizes, window):
+    """Adds the gradients of normalised pixels, and their products with x - mean, to `sums[n]` of the maps n."""
+    channels, height, width, _, _ = sizes
+    total = np.empty(channels, mean.dtype)
+    for number_of_map in range(begin, end):
+        first, second = sums[number_of_map][0], sums[number_of_map][1]
+        for y in range(height):
+            for at in range(width):
+                _of_pixel(gradient, where, number_of_map, y, at, sizes, window, total)
+                start = ((number_of_map * height + y) * width + at) * channels
+                add(total, x[start : start + channels], mean, first, second)
 
-    Without `of_x` (empty): adds the gradients of normalised pixels, and their products with x - mean (factors[0]), to
-    `sums[n]` of every map. With it: fills it with factors[0] * gradient + factors[1] * x + factors[2].
-    """
+
+@kernel
+def backward(gradient, where, x, factors, of_x, begin, end, sizes, window):
+    """Fills the maps begin .. end - 1 of `of_x`: three factors per channel, of the normalised's gradient, x and 1."""
     channels, height, width, _, _ = sizes
     total = np.empty(channels, factors.dtype)
     for number_of_map in range(begin, end):
@@ -87,7 +96,4 @@ def backward(gradient, where, x, factors, sums, of_x, begin, end, sizes, window)
                 _of_pixel(gradient, where, number_of_map, y, at, sizes, window, total)
                 start = ((number_of_map * height + y) * width + at) * channels
                 place = slice(start, start + channels)
-                if of_x.size:
-                    combine(total, x[place], factors[0], factors[1], factors[2], of_x[place])
-                else:
-                    add(total, x[place], factors[0], sums[number_of_map][0], sums[number_of_map][1])
+                combine(total, x[place], factors[0], factors[1], factors[2], of_x[place])
