@@ -18,9 +18,10 @@ from bkdsnn.assembly import make_method
 from bkdsnn.caching import write_cache
 from bkdsnn.contracts import Batch, NetOutput
 from bkdsnn.data.batches import Batches
-from bkdsnn.params import Augmentation, MethodPart
+from bkdsnn.params import Augmentation, MethodPart, Speed
 from bkdsnn.paths import digest
 from bkdsnn.seeding import make_deterministic
+from bkdsnn.speed import hasten
 from bkdsnn.stage import run_stage
 from bkdsnn.teachers import CachedTeacher, LiveTeacher
 from bkdsnn.tools.bench_images import random_images
@@ -96,6 +97,7 @@ def _learner(
 ) -> tuple[nn.Module, nn.Module]:
     batch = next(batches.ordered(0, BATCH, view=0, augmentation=rules))
     student = build(parts["students"][name], input_shape=tuple(batch.inputs.shape[1:]), classes=10)
+    hasten(student, Speed(channels_last=True, fused_neurons=True, compile=False))
     part = MethodPart(**parts["methods"]["mixed"])
     method = make_method(part, part.settings, student=student, teacher_output=cached(batch), batch=batch, seed=0)
     return student.train(), method
