@@ -115,6 +115,22 @@ def test_a_baseline_alone_is_a_line(collect_rows):
     assert (line["baseline"], line["gain"], line["firing rate"]) == ("91.00 ± 1.00", "–", "0.125")
 
 
+def test_the_methods_of_a_table_are_explained(both, tmp_path):
+    write_tables(tmp_path, both)
+    note = (
+        "- Methods, all on top of cross-entropy: baseline (ce): cross-entropy alone; "
+        "BKD: the feature, blurred and restored before it is compared (Xu et al. 2024)."
+    )
+    for name in ("comparison.md", "table.md"):
+        assert note in (tmp_path / name).read_text(encoding="utf-8").splitlines()
+
+
+def test_a_method_of_somebody_else_is_in_the_note_by_its_name(both):
+    theirs = both.params.methods["bkd"].model_copy(update={"method": "plain_mse"})
+    params = both.params.model_copy(update={"methods": {**both.params.methods, "bkd": theirs}})
+    assert comparison.methods_note(params).endswith("cross-entropy alone; plain_mse.")
+
+
 def test_csv_holds_all_digits(collect_rows, tmp_path):
     collected = collect_rows({"ce": CE, "bkd": BKD}, {"ce": (90.0, 90.0, 91.0), "bkd": (90.1, 92.2, 94.3)})
     write_tables(tmp_path, collected)

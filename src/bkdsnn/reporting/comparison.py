@@ -21,6 +21,14 @@ LABELS = {
     "bkd": "BKD",
     "mixed": "mixed",
 }
+_MEANINGS = {
+    "ce": "cross-entropy alone",
+    "logits_kd": "the teacher's logits, by weighted soft labels (Zhou et al. 2021)",
+    "kdsnn": "the teacher's last feature (Xu et al. 2023)",
+    "lasnn": "several features (Hong et al. 2023)",
+    "bkd": "the feature, blurred and restored before it is compared (Xu et al. 2024)",
+    "mixed": "BKD and logits together, the paper's main row",
+}
 
 
 @dataclass
@@ -128,10 +136,20 @@ def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-NOTES = [
+NOTE = (
     "Gain: of mixed (else of BKD, else of the method that is named) over the baseline of the same seeds. Difference: "
-    "ours - published. Firing rate and energy: of the baseline → of the method that gains.",
-]
+    "ours - published. Firing rate and energy: of the baseline → of the method that gains."
+)
+
+
+def methods_note(params: Params) -> str:
+    """What the methods of the table learn from beside the labels; of one that is not ours, its name alone."""
+    told = []
+    for name in columns(params):
+        label, meaning = LABELS.get(name, name), _MEANINGS.get(name)
+        known_as = label if label.lower() == name else f"{label} ({name})"
+        told.append(f"{known_as}: {meaning}" if meaning else known_as)
+    return f"Methods, all on top of cross-entropy: {'; '.join(told)}."
 
 
 def _variant(line: Line, params: Params) -> str:

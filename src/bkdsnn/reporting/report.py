@@ -12,9 +12,9 @@ from bkdsnn.reporting.notes import Sources, common_notes
 def write_tables(folder: Path, collected: Collected) -> None:
     """Writes comparison.* and table.* (md, csv, tex) and summary.json (top-1 by row, for `dvc metrics`)."""
     sources = Sources(collected.params)
-    notes = common_notes(collected, sources)
+    notes = [comparison.methods_note(collected.params), *common_notes(collected, sources)]
     contents = {
-        "comparison": (comparison.numbers(collected), comparison.for_reading(collected, sources), comparison.NOTES, 2),
+        "comparison": (comparison.numbers(collected), comparison.for_reading(collected, sources), [comparison.NOTE], 2),
         "table": (tables.numbers(collected), tables.for_reading(collected, sources), [], 1),
     }
     for name, (numbers, readable, own_notes, left) in contents.items():
