@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,20 @@ def stages(output: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory):
-    clone = Clone(tmp_path_factory.mktemp("first") / "a")
-    clone.output = clone.dvc("repro")
-    clone.commit()
-    return clone
+def twins(tmp_path_factory):
+    """Two clones in different places, reproduced side by side, the second without MLflow."""
+    first, second = Clone(tmp_path_factory.mktemp("first") / "a"), Clone(tmp_path_factory.mktemp("elsewhere") / "b")
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(second.dvc, "repro", BKDSNN_TRACKING="off")
+        first.output = first.dvc("repro")
+        other.result()
+    first.commit()
+    return first, second
+
+
+@pytest.fixture(scope="module")
+def clone(twins):
+    return twins[0]
 
 
 def test_the_graph_runs_from_data_to_table(clone):
@@ -79,11 +89,9 @@ def test_dvc_metrics_show_is_one_line_per_table(clone):
     assert set(files["results/tables/tiny/summary.json"]["data"]) == set(ROWS)
 
 
-def test_another_place_gives_the_same_bytes(clone, tmp_path):
-    other = Clone(tmp_path / "elsewhere" / "b")
-    other.dvc("repro", BKDSNN_TRACKING="off")
-    assert not (other.folder / "mlflow.db").exists()
-    first, second = clone.bytes(), other.bytes()
+def test_another_place_gives_the_same_bytes(twins):
+    assert not (twins[1].folder / "mlflow.db").exists()
+    first, second = (clone.bytes() for clone in twins)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
 
