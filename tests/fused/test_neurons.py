@@ -17,14 +17,14 @@ from spikingjelly.activation_based import surrogate
 from bkdsnn.fused import neuron_kernels as kernels
 from bkdsnn.fused import neurons as fused
 from bkdsnn.fused import norm_kernels
-from bkdsnn.fused.memory import parallel
+from bkdsnn.fused.memory import channels_last, parallel
 from bkdsnn.fused.numbers import BLOCK
 
 SURROGATES = {"sigmoid": surrogate.Sigmoid(alpha=4.0), "atan": surrogate.ATan(alpha=2.0)}
 KINDS = {"IFNode": {}, "LIFNode": {"tau": 1.7}, "ParametricLIFNode": {"init_tau": 1.7}}
 LAYOUTS = {
     "contiguous": lambda x: x,
-    "channels_last": lambda x: x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, x.shape[:2]),
+    "channels_last": channels_last,
     "with gaps": lambda x: torch.cat([x, x], dim=-1)[..., ::2],
     "transposed": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
     "expanded": lambda x: x[:1].expand(x.shape),
