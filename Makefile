@@ -24,10 +24,12 @@ $(READY): requirements.lock
 	touch $(READY)
 
 .PHONY: repro
-repro: $(READY) ## reproduce the table that params.yaml asks for (default: digits)
-	$(RUN) dvc repro
-	@echo "The table: results/tables/$$(sed -n 's/^table: //p' params.yaml)/table.md. What differs from the committed results:"
-	@git status --short dvc.lock results | grep . || echo "nothing, they are the same bytes"
+repro: $(READY) ## reproduce the table that params.yaml asks for (JOBS=n stages at once; default: what the machine has)
+	@$(RUN) python -m bkdsnn.tools.repro.start "$(JOBS)"
+
+.PHONY: row
+row: $(READY) ## one row with what it needs, nothing else (TABLE=digits ROW=image-bkd SEED=0)
+	@$(RUN) python -m bkdsnn.tools.repro.row "$(TABLE)" "$(ROW)" "$(SEED)"
 
 .PHONY: ui
 ui: $(READY) ## the MLflow pages on http://127.0.0.1:5000 (PORT=... for another)
@@ -49,11 +51,12 @@ lint: $(READY) ## ruff: errors and layout
 
 .PHONY: bench
 bench: $(READY) ## what events, images, the cache, start-up and a training step cost on this machine
-	$(RUN) python -m bkdsnn.tools.bench_data
-	$(RUN) python -m bkdsnn.tools.bench_images
-	$(RUN) python -m bkdsnn.tools.bench_cache
-	for part in ratios memory switches lines; do $(RUN) python -m bkdsnn.tools.bench_step $$part || exit; done
-	$(RUN) python -m bkdsnn.tools.bench
+	$(RUN) python -m bkdsnn.tools.bench.data
+	$(RUN) python -m bkdsnn.tools.bench.images
+	$(RUN) python -m bkdsnn.tools.bench.cache
+	for part in ratios memory switches lines; do $(RUN) python -m bkdsnn.tools.bench.step $$part || exit; done
+	$(RUN) python -m bkdsnn.tools.bench.start
+	$(RUN) python -m bkdsnn.tools.bench.dvc
 
 .PHONY: check-cache
 check-cache: $(READY) ## stored teacher outputs against the live teacher (KEY=... for one cache)
@@ -69,7 +72,7 @@ params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another
 
 .PHONY: plan
 plan: $(READY) ## what a table would cost here and on a GPU (TABLE=imagenet ARGS='gpu_tflops=989 utilisation=0.3')
-	$(RUN) python -m bkdsnn.tools.plan $(if $(TABLE),table=$(TABLE)) $(ARGS)
+	$(RUN) python -m bkdsnn.tools.plan.table $(if $(TABLE),table=$(TABLE)) $(ARGS)
 
 .PHONY: export
 export: $(READY) ## a trained student as a NIR file (STUDENT=image-bkd-s0)

@@ -1,39 +1,40 @@
 """Stage cache_features@<teacher>-<recipe>: the teacher's outputs for every view of the training split."""
 
-from pathlib import Path
-
-from bkdsnn import launch
-from bkdsnn.assembly import load_trained
-from bkdsnn.caching import write_cache
+from bkdsnn import paths
+from bkdsnn.command import run_stage
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
-from bkdsnn.params import load_params
-from bkdsnn.paths import digest
-from bkdsnn.seeding import default_device, make_deterministic
-from bkdsnn.stage import run_stage
-from bkdsnn.teachers import LiveTeacher
+from bkdsnn.distributed import launcher
+from bkdsnn.distributed.device import this_device
+from bkdsnn.files import digest
+from bkdsnn.params.schema import load_params
+from bkdsnn.provenance.digests import code_behind
+from bkdsnn.seeding import make_deterministic
+from bkdsnn.teachers.cache_writer import write_cache
+from bkdsnn.teachers.live import LiveTeacher
+from bkdsnn.trained import load_trained
 
 
 def cache_features(key: str) -> None:
     params = load_params()
     entry = params.entry("caches", key)
     part, recipe = params.teachers[entry.teacher], params.recipes[entry.recipe]
-    data = ArrayData(Path("data") / entry.dataset)
+    data = ArrayData(paths.dataset(entry.dataset))
     make_deterministic(threads=recipe.threads)
-    device = default_device()
-    weights = Path("models/teachers") / entry.teacher
+    device, weights = this_device(), paths.teacher(entry.teacher)
     network = load_trained(weights, part, data=data, which="last").to(device)
     write_cache(
-        Path("data/teacher_outputs") / key,
+        paths.teacher_outputs(key),
         teacher=LiveTeacher(network, features=part.features),
         batches=Batches(data, batch_size=recipe.batch_size, device=device),
         augmentation=recipe.augmentation,
         dtype=recipe.cache.dtype,
         teacher_digest=digest(weights),
-        rank=launch.rank(),
-        world=launch.world_size(),
+        code=code_behind("stages/cache_features", f"networks/{part.network}"),
+        rank=launcher.rank(),
+        world=launcher.world_size(),
     )
 
 
 if __name__ == "__main__":
-    run_stage(cache_features, shares_work=True)
+    run_stage(cache_features, parallel=True)

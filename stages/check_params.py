@@ -1,17 +1,20 @@
-"""Stage check_params: the whole of params.yaml is checked before any work starts."""
+"""Stage check_params: the whole of params.yaml is checked before any work starts, and dealt out as cards."""
 
-from pathlib import Path
-
-from bkdsnn.checking import check
-from bkdsnn.params import load_params
-from bkdsnn.paths import new_folder
-from bkdsnn.stage import run_stage
+from bkdsnn import paths
+from bkdsnn.command import run_stage
+from bkdsnn.files import new_folder, write_json
+from bkdsnn.params.cards import all_cards
+from bkdsnn.params.check import check
+from bkdsnn.params.schema import load_params
 
 
 def check_params() -> None:
-    check(load_params())
-    with new_folder(Path("data/params_checked")) as folder:
-        (folder / "ok").write_text("params.yaml holds together\n")
+    params = load_params()
+    check(params)
+    with new_folder(paths.CARDS) as folder:
+        for (kind, key), card in all_cards(params).items():
+            (folder / kind).mkdir(exist_ok=True)
+            write_json(folder / kind / f"{key}.json", card)
 
 
 if __name__ == "__main__":

@@ -1,35 +1,25 @@
 """Stage evaluate_teacher@<teacher>: the same for a teacher."""
 
-from pathlib import Path
-
-from bkdsnn import fingerprint
-from bkdsnn.params import load_params
-from bkdsnn.paths import digest
-from bkdsnn.stage import run_stage
-from bkdsnn.tracking import evaluation_tracker
+from bkdsnn import paths
+from bkdsnn.command import run_stage
+from bkdsnn.evaluation.of_model import evaluate_model
+from bkdsnn.params import cards
+from bkdsnn.params.schema import load_params
 
 
 def evaluate_teacher(key: str) -> None:
     params = load_params()
     part = params.entry("teachers", key)
-    source = Path("models/teachers") / key
-    with evaluation_tracker(name=key, kind="teacher", digest=digest(source), seed=part.seed) as tracker:
-        from bkdsnn.judging import judge  # late: MLflow starts while torch is imported
-
-        judge(
-            source,
-            Path("results/runs") / params.table / key,
-            part=part,
-            dataset=part.dataset,
-            recipe=params.recipes[part.recipe],
-            facts={
-                "kind": "teacher",
-                "key": key,
-                "seed": part.seed,
-                "params_sha256": fingerprint.of_teacher(params, key),
-            },
-            tracker=tracker,
-        )
+    evaluate_model(
+        paths.teacher(key),
+        key=key,
+        table=params.table,
+        part=part,
+        dataset=part.dataset,
+        recipe=params.recipes[part.recipe],
+        card=cards.of_teacher(params, key),
+        facts={"kind": "teacher", "seed": part.seed},
+    )
 
 
 if __name__ == "__main__":

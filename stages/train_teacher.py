@@ -1,32 +1,31 @@
 """Stage train_teacher@<teacher>: an ANN learns the task by cross-entropy, in the same loop as the students."""
 
-from pathlib import Path
-
-from bkdsnn.assembly import make_method, make_network
+from bkdsnn import paths
+from bkdsnn.build import feature_shapes, make_method, make_network
+from bkdsnn.command import run_stage
 from bkdsnn.data.arrays import ArrayData
-from bkdsnn.fitting import Engine, fit
-from bkdsnn.params import load_params
-from bkdsnn.paths import digest
-from bkdsnn.stage import run_stage
-from bkdsnn.teachers import NoTeacher
+from bkdsnn.files import digest
+from bkdsnn.params.schema import load_params
+from bkdsnn.provenance.digests import code_behind
+from bkdsnn.teachers.live import NoTeacher
+from bkdsnn.training.run import Engine, fit
 
 
 def train_teacher(key: str) -> None:
     params = load_params()
     part = params.entry("teachers", key)
-    data = ArrayData(Path("data") / part.dataset)
+    data = ArrayData(paths.dataset(part.dataset))
     engine = Engine(data, params.recipes[part.recipe])
     network = make_network(part, data=data, seed=part.seed).to(engine.fabric.device)
-    batch = next(engine.batches.plain("validation"))
     method_part = params.methods[part.method]
-    method = make_method(
-        method_part, method_part.settings, student=network, teacher_output=None, batch=batch, seed=part.seed
-    )
+    shapes = feature_shapes(network, input_shape=data.input_shape)
+    method = make_method(method_part, method_part.settings, student=shapes, teacher={}, seed=part.seed)
     fit(
         engine,
         name=key,
         kind="teacher",
         seed=part.seed,
+        code=code_behind("stages/train_teacher", f"networks/{part.network}", f"methods/{method_part.method}"),
         params={
             "teacher": part.model_dump(),
             "method": {"name": part.method, **method_part.settings},
@@ -37,9 +36,9 @@ def train_teacher(key: str) -> None:
         method=method,
         teacher=NoTeacher(),
         teacher_digest=None,
-        target=Path("models/teachers") / key,
+        target=paths.teacher(key),
     )
 
 
 if __name__ == "__main__":
-    run_stage(train_teacher, shares_work=True)
+    run_stage(train_teacher, parallel=True)

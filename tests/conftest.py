@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from reference_vectors import LARGEST
 
-from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, manifest_head, write_manifest
-from bkdsnn.params import Augmentation, Dataset
-from bkdsnn.paths import new_folder
+from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, write_manifest
+from bkdsnn.files import new_folder
+from bkdsnn.params.recipe import Augmentation
+from bkdsnn.params.schema import Dataset
 from bkdsnn.tools import parts
 
 ROOT = Path(__file__).parents[1]
@@ -58,7 +59,7 @@ def write_data(folder: Path, *, shape: tuple[int, ...], samples: int = 60, class
         channels = shape[-3]
         normalise = {"scale": 255, "mean": (0.5,) * channels, "std": (0.25,) * channels}
         dataset = Dataset(source="made_up", settings={}, normalise=normalise)
-        write_manifest(partial, prepared, head=manifest_head(dataset, raw=""))
+        write_manifest(partial, prepared, dataset=dataset)
     return ArrayData(folder)
 
 

@@ -1,7 +1,10 @@
 """A real `dvc repro` of the tiny table in a clone, and what users do next; the tests run in this order."""
 
 import json
+import os
 import re
+import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +16,9 @@ import yaml
 from bkdsnn.tools import clone as clones
 
 ROWS = ("image-ce", "image-bkd", "image-vit", "dvs-mixed", "dvs-swapped")
+BLURRING = ("image-bkd", "image-vit", "dvs-mixed", "dvs-swapped")
 MARK = 5  # the clones keep so many feature maps, the checkout another number: proof of whose code ran
+ALWAYS = "fingerprint_raw"
 
 
 class Clone(clones.Clone):
@@ -21,24 +26,48 @@ class Clone(clones.Clone):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        judging = folder / "src/bkdsnn/judging.py"
-        judging.write_text(re.sub(r"MAP_CLASSES = \d+", f"MAP_CLASSES = {MARK}", judging.read_text()))
+        self.edit("src/bkdsnn/evaluation/evaluate.py", r"MAP_CLASSES = \d+", f"MAP_CLASSES = {MARK}")
         self.commit()
+
+    def edit(self, name: str, pattern: str, new: str) -> None:
+        """Replaces what a pattern finds in a file; it must be there."""
+        path = self.folder / name
+        text, count = re.subn(pattern, new, path.read_text(), count=1)
+        assert count == 1
+        path.write_text(text)
+
+    def tool(self, name: str, *arguments: str, check: bool = True, **environment: str) -> str:
+        return self.run(
+            sys.executable, "-m", f"bkdsnn.tools.{name}", *arguments, check=check, PYTHONPATH="src", **environment
+        )
+
+    def restore(self) -> None:
+        self.run("git", "checkout", "-q", ".")
+        self.run("git", "clean", "-fdq", "src", "stages")
 
 
 def stages(output: str) -> set[str]:
-    return set(re.findall(r"Running stage '([^']+)'", output))
+    """The stages that ran, but for the one that always does."""
+    return set(re.findall(r"Running stage '([^']+)'", output)) - {ALWAYS}
+
+
+def stale(clone: Clone) -> set[str]:
+    """The stages that are out of date once the code is hashed anew."""
+    assert stages(clone.dvc("repro", "hash_code")) <= {"hash_code"}
+    status = json.loads(clone.dvc("status", "--json"))
+    return set(status) - {ALWAYS}
 
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory):
-    """Two clones in different places, reproduced side by side, the second without MLflow."""
+    """Two clones in different places, reproduced side by side: by DVC alone, and two stages at once without MLflow."""
     first, second = Clone(tmp_path_factory.mktemp("first") / "a"), Clone(tmp_path_factory.mktemp("elsewhere") / "b")
     with ThreadPoolExecutor() as pool:
-        other = pool.submit(second.dvc, "repro", BKDSNN_TRACKING="off")
+        other = pool.submit(second.tool, "repro.start", "2", BKDSNN_TRACKING="off")
         first.output = first.dvc("repro")
-        other.result()
+        second.output = other.result()
     first.commit()
+    second.commit()
     return first, second
 
 
@@ -48,7 +77,7 @@ def clone(twins):
 
 
 def test_the_graph_runs_from_data_to_table(clone):
-    assert len(stages(clone.output)) == 25
+    assert len(stages(clone.output)) == 26
     for name in ("comparison.md", "table.md", "table.csv", "table.tex", "summary.json", "figures.json"):
         assert (clone.folder / "results/tables/tiny" / name).is_file()
     figures = {path.name for path in (clone.folder / "results/figures/tiny").iterdir()}
@@ -79,8 +108,9 @@ def test_mlflow_has_one_run_per_model_under_one_parent(clone):
     assert {artifact.path for artifact in client.list_artifacts(parent.info.run_id)} == {"figures", "tables"}
 
 
-def test_a_second_repro_does_nothing(clone):
-    assert stages(clone.dvc("repro")) == set()
+def test_a_second_repro_does_nothing(twins):
+    assert stages(twins[0].dvc("repro")) == set()
+    assert "Data and pipelines are up to date." in twins[1].tool("repro.start", "2")
 
 
 def test_dvc_metrics_show_is_one_line_per_table(clone):
@@ -89,18 +119,87 @@ def test_dvc_metrics_show_is_one_line_per_table(clone):
     assert set(files["results/tables/tiny/summary.json"]["data"]) == set(ROWS)
 
 
-def test_another_place_gives_the_same_bytes(twins):
+def test_another_place_and_two_stages_at_once_give_the_same_bytes(twins):
     assert not (twins[1].folder / "mlflow.db").exists()
     first, second = (clone.bytes() for clone in twins)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
 
 
+def test_a_table_of_two_at_once_says_what_is_done(twins):
+    done = re.findall(r"^ +(\d+) of (\d+)  (\S.*?)  \d+ s$", twins[1].output, flags=re.MULTILINE)
+    assert [int(entry[0]) for entry in done] == sorted(int(entry[0]) for entry in done)
+    assert done[-1][:2] == (done[-1][1], done[-1][1])
+    assert "train_student@image-ce-s0, evaluate@image-ce-s0" in {entry[2] for entry in done}
+
+
+NOTHING = {
+    "a comment": ("src/bkdsnn/methods/bkd.py", r"\n    def forward", "\n    # why\n    def forward"),
+    "a docstring": ("src/bkdsnn/training/loop.py", '"""One pass;', '"""A pass;'),
+    "a layout": ("src/bkdsnn/seeding.py", r"def uniform\(\*, keys", "def uniform(\n    *, keys"),
+    "a log line": ("src/bkdsnn/tracking/tracker.py", "\nlog = ", "\nLOUD = True\nlog = "),
+}
+
+
+@pytest.mark.parametrize("change", NOTHING)
+def test_what_changes_no_number_makes_no_stage_stale(clone, change):
+    clone.edit(*NOTHING[change])
+    assert stale(clone) == set()
+    clone.restore()
+
+
+def test_a_new_file_that_nothing_uses_makes_no_stage_stale(clone):
+    for name in ("methods/own.py", "networks/own.py", "data/sources/own.py", "events/formats/own.py", "layers/own.py"):
+        (clone.folder / "src/bkdsnn" / name).write_text("NUMBER = 1\n")
+    assert stale(clone) == set()
+    clone.restore()
+
+
+def trained(*rows: str) -> set[str]:
+    return {f"train_student@{row}-s0" for row in rows}
+
+
+EVALUATED = {f"evaluate@{row}-s0" for row in ROWS}
+TEACHERS = ("resnet-digits", "vit-digits", "resnet-dvs", "sew-dvs-16")
+CHANGES = {
+    "a method": ("src/bkdsnn/methods/bkd.py", ">= blur_ratio", "> blur_ratio", trained(*BLURRING)),
+    "a report": ("src/bkdsnn/reporting/layout.py", 'EMPTY = "–"', 'EMPTY = "-"', {"build_tables@tiny"}),
+    "a kernel": (
+        "src/bkdsnn/layers/fused/norm_kernels.py",
+        r"\nCHUNK = ",
+        "\nOTHER = 1\nCHUNK = ",
+        trained(*ROWS)
+        | EVALUATED
+        | {f"{stage}@{teacher}" for stage in ("train_teacher", "evaluate_teacher") for teacher in ("sew-dvs-16",)}
+        | {f"train_teacher@{teacher}" for teacher in TEACHERS},
+    ),
+    "a view": (
+        "src/bkdsnn/data/views.py",
+        "return epoch % rules.views",
+        "return (epoch + 1) % rules.views",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changes_numbers_makes_those_stages_stale_that_use_it(clone, change):
+    *edit, expected = CHANGES[change]
+    clone.edit(*edit)
+    found = stale(clone)
+    if expected is None:
+        assert trained(*ROWS) | {f"train_teacher@{teacher}" for teacher in TEACHERS} <= found
+        assert {"cache_features@resnet-digits-digits", "cache_features@vit-digits-digits"} <= found
+    else:
+        assert found == expected
+    clone.restore()
+
+
 def test_an_experiment_with_another_blur_ratio_reruns_what_blurs(clone):
     output = clone.dvc("exp", "run", "-S", "table=tiny", "-S", "blur_ratio=0.2", BKDSNN_TRACKING="off")
-    blurring = {f"{stage}@{row}-s0" for stage in ("train_student", "evaluate") for row in ROWS if row != "image-ce"}
+    blurring = {f"{stage}@{row}-s0" for stage in ("train_student", "evaluate") for row in BLURRING}
     assert stages(output) == {"check_params", "build_tables@tiny"} | blurring
-    clone.run("git", "checkout", "-q", ".")
+    clone.restore()
     clone.dvc("checkout", "-q")
 
 
@@ -135,9 +234,114 @@ def test_a_mistake_in_params_stops_before_any_work(clone):
     output = clone.dvc("repro", check=False)
     assert clone.code != 0
     assert stages(output) == {"check_params"}
-    told = [line for line in output.splitlines() if line.startswith("check_params: ")]
-    assert told == [
+    said = [line for line in output.splitlines() if line.startswith("check_params: ")]
+    assert said == [
         "check_params: params.yaml: recipes.digits.epoch: unknown key; did you mean epochs? allowed: epochs, "
         "batch_size, precision, threads, optimiser, schedule, augmentation, cache, speed"
     ]
-    clone.run("git", "checkout", "-q", "params.yaml")
+    clone.restore()
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "line"),
+    [
+        ("repro.start", ["0"], "repro: JOBS=0: wanted a number of stages to run at once, 1 to 1024"),
+        ("repro.start", ["x"], "repro: JOBS=x: wanted a number of stages to run at once, 1 to 1024"),
+        (
+            "repro.row",
+            ["tiny", "image-bkt", "0"],
+            "row: ROW=image-bkt: table 'tiny' has no such row; did you mean image-",
+        ),
+        ("repro.row", ["tiny", "image-bkd", "x"], "row: SEED=x: wanted a whole number from 0 on"),
+        ("repro.row", ["tini", "image-bkd", "0"], "row: table 'tini': there is none; there are "),
+    ],
+)
+def test_bad_input_is_told_in_one_line_and_leaves_params_as_they_were(clone, tool, arguments, line):
+    before = (clone.folder / "params.yaml").read_bytes()
+    output = clone.tool(tool, *arguments, check=False)
+    assert clone.code == 1
+    assert len(output.splitlines()) == 1
+    assert output.startswith(line)
+    assert (clone.folder / "params.yaml").read_bytes() == before
+
+
+def test_what_a_launcher_is_asked_for_every_stage(twins, tmp_path):
+    """A stand-in for srun notes its arguments and does what it is given."""
+    (tmp_path / "srun").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\nshift 3\nexec "$@"\n')
+    (tmp_path / "srun").chmod(0o755)
+    clone = twins[1]
+    clone.edit("src/bkdsnn/reporting/layout.py", 'EMPTY = "–"', 'EMPTY = "--"')
+    path = f"{tmp_path}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    clone.tool("repro.start", "2", BKDSNN_TRACKING="off", LAUNCH="srun --exact -n1 --gpus=1", PATH=path)
+    started = (tmp_path / "log").read_text().splitlines()
+    assert "--exact -n1 --gpus=1 python stages/build_tables.py tiny" in started
+    assert "--exact -n1 --gpus=1 python stages/hash_code.py" in started
+    clone.restore()
+
+
+def test_a_run_that_fails_stops_only_what_needs_it_and_is_named(twins):
+    clone = twins[1]
+    clone.edit("src/bkdsnn/methods/mixed.py", "        terms = {}", "        terms = self.missing")
+    clone.edit("src/bkdsnn/reporting/layout.py", 'EMPTY = "–"', 'EMPTY = "---"')
+    output = clone.tool("repro.start", "2", check=False, BKDSNN_TRACKING="off")
+    assert clone.code == 1
+    last = output.splitlines()[-1]
+    assert last.startswith("repro: 2 failed: ")
+    assert {"train_student@image-vit-s0", "train_student@dvs-mixed-s0"} == set(
+        re.findall(r"train_student@[\w-]+", last)
+    )
+    assert {"evaluate@image-vit-s0", "build_tables@tiny"} <= set(re.findall(r"[\w]+@[\w-]+", last))
+    assert re.search(r"FAILED train_student@dvs-mixed-s0: \S", output)
+    clone.restore()
+    clone.dvc("checkout", "-q")
+
+
+def test_a_row_is_made_with_what_it_needs_and_nothing_else(clone):
+    before = (clone.folder / "params.yaml").read_bytes()
+    output = clone.tool("repro.row", "tiny", "image-ce", "1", BKDSNN_TRACKING="off")
+    assert stages(output) == {"check_params", "train_student@image-ce-s1", "evaluate@image-ce-s1"}
+    assert re.search(r"results/runs/tiny/image-ce-s1: \d+\.\d\d % of the test split", output)
+    assert (clone.folder / "params.yaml").read_bytes() == before
+
+
+def test_a_second_repro_at_once_says_so(clone):
+    row = clone.start(
+        sys.executable, "-m", "bkdsnn.tools.repro.row", "tiny", "image-ce", "2",
+        environment={"PYTHONPATH": "src", "BKDSNN_TRACKING": "off"}, stdout=-3,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not (clone.folder / ".resume/params.yaml.kept").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    said = clone.tool("repro.start", "2", check=False)
+    assert clone.code == 1
+    assert said == "repro: another `make repro` or `make row` works in this folder: wait for it, or stop it\n"
+    row.kill()
+    row.wait()
+    assert yaml.safe_load((clone.folder / "params.yaml").read_text())["seeds"] == [2]  # as the kill left it
+    clone.tool("repro.row", "tiny", "image-bkt", "0", check=False)
+    assert yaml.safe_load((clone.folder / "params.yaml").read_text())["seeds"] == [0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_in_the_middle_the_same_command_ends_with_the_same_bytes(twins, tmp_path, number):
+    clone = Clone(tmp_path / "stopped")
+    command = (sys.executable, "-m", "bkdsnn.tools.repro.start", "2")
+    environment = {"PYTHONPATH": "src", "BKDSNN_TRACKING": "off", "BKDSNN_CHECKPOINT_MINUTES": "0"}
+    with (tmp_path / "log").open("w") as log:
+        process = clone.start(*command, environment=environment, stdout=log, start_new_session=True)
+        deadline = time.monotonic() + 300
+        while not list(clone.folder.glob(".resume/*/*-*.safetensors")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if number == signal.SIGKILL:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        code = process.wait(timeout=60)
+    said = (tmp_path / "log").read_text()
+    if number != signal.SIGKILL:
+        assert code == 128 + number
+        assert re.search(r"^stopped: \d+ of \d+ stages are done, left are \S+", said, flags=re.MULTILINE)
+        assert "FAILED" not in said
+    clone.tool("repro.start", "2", BKDSNN_TRACKING="off")
+    assert clone.bytes() == twins[1].bytes()

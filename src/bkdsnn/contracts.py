@@ -11,14 +11,14 @@ Shape = tuple[int, ...]
 
 
 class Batch(NamedTuple):
-    """One step's samples; where several processes work together, the share of them that this one has.
+    """One step's samples; where several processes work together, those of them that this one has.
 
     inputs: `[B, C, H, W]` images or `[B, T, C, H, W]` event frames, float32.
     labels: `[B]` class indices or `[B, K]` class probabilities.
     index: `[B]` positions in the data set.
     draws: `[B]` int64, one random key per sample for the method: it depends on run seed, epoch and index alone.
     view: which augmented view of the recipe the inputs are.
-    whole: how many samples all shares together are (None: there is no other).
+    whole: how many samples all processes have together (None: there is no other).
     """
 
     inputs: Tensor
@@ -34,8 +34,8 @@ class Batch(NamedTuple):
         return len(self.index) if self.whole is None else self.whole
 
     @property
-    def share(self) -> float:
-        """The part of them that is here: 1 where there is one process."""
+    def fraction(self) -> float:
+        """How large a part of them is here: 1 where there is one process."""
         return len(self.index) / self.size
 
 

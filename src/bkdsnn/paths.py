@@ -1,96 +1,74 @@
-"""Where things lie, and how they are written: whole or not at all."""
+"""Where every artefact lies; dvc.yaml names the same places."""
 
-import contextlib
-import csv
-import hashlib
-import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-from bkdsnn.errors import InputError
+from bkdsnn import environment
+
+PARAMS = Path("params.yaml")
+RESULTS = Path("results")
+_MODELS = Path("models")
+_DATA = Path("data")
+RAW_FINGERPRINTS = _DATA / "raw"  # what tells published files from others
+CODE = _DATA / "code"  # the digests of the code behind every entry point
+CARDS = _DATA / "params"  # what params.yaml says of each run, teacher, cache, data set and table
+TAKEN = {"raw", "code", "params", "teacher_outputs"}  # folders below data/ that are no data sets
 
 
 def project_root() -> Path:
     """The main checkout, also from a queued experiment's snapshot (DVC names it in `DVC_ROOT`)."""
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
+    return Path(environment.foreign("DVC_ROOT") or Path.cwd())
 
 
 def raw_data() -> Path:
-    """The folder of the data sets as published: `BKDSNN_DATA`, or `raw/` in the main checkout."""
-    return Path(os.environ.get("BKDSNN_DATA") or project_root() / "raw")
+    """The folder of the data sets as published: `BKDSNN_DATA`, relative to the main checkout."""
+    return project_root() / (environment.read("BKDSNN_DATA") or "raw")
 
 
-@contextlib.contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """Gives a temporary folder beside `target` and renames it to `target` once the block has succeeded."""
-    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        for path in sorted(partial.rglob("*")):
-            if path.is_file():
-                flush(path)
-        old = target.with_name(f"{target.name}.partial-old-{os.getpid()}")
-        if target.exists():
-            os.replace(target, old)
-        os.replace(partial, target)
-        shutil.rmtree(old, ignore_errors=True)
-        flush(target.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def dataset(key: str) -> Path:
+    """A prepared data set."""
+    return _DATA / key
 
 
-def write_json(path: Path, content: object) -> None:
-    """Writes JSON with a fixed layout, so that equal contents are equal bytes."""
-    path.write_text(json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+def teacher_outputs(key: str) -> Path:
+    """A cache of teacher outputs."""
+    return _DATA / "teacher_outputs" / key
 
 
-def write_csv(path: Path, columns: dict[str, list]) -> None:
-    """Writes columns of equal length; floats in full, so that they are read back as they were."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+def teacher(key: str) -> Path:
+    """A trained teacher."""
+    return _MODELS / "teachers" / key
 
 
-def read_json(path: Path) -> dict:
-    """Reads a JSON object; a missing or damaged file is an `InputError` that names it."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable JSON here ({type(error).__name__})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a JSON {type(content).__name__}, wanted an object")
-    return content
+def student(table: str, run: str) -> Path:
+    """A trained student."""
+    return _MODELS / "students" / table / run
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def exported(table: str, run: str) -> Path:
+    """A student as a NIR file."""
+    return _MODELS / "nir" / table / f"{run}.nir"
 
 
-def md5(path: Path) -> str:
-    """The MD5 of a file's bytes, in hex: what the publishers of data sets give."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+def runs(table: str) -> Path:
+    """The evaluated runs and teachers of a table."""
+    return RESULTS / "runs" / table
 
 
-def digest(folder: Path) -> str:
-    """What tells a folder with a manifest (a data set, a trained network, a cache) from every other."""
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise InputError(f"{path}: missing: the folder is not whole; run `dvc repro`")
-    return sha256(path)
+def tables(table: str) -> Path:
+    """The files of a table."""
+    return RESULTS / "tables" / table
 
 
-def flush(path: Path) -> None:
-    """Makes a file's bytes, or a folder's entries, survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def figures(table: str) -> Path:
+    """The figures of a table."""
+    return RESULTS / "figures" / table
+
+
+def unfinished() -> Path:
+    """The folder of what killed processes go on from, one for all experiments."""
+    return project_root() / ".resume"
+
+
+def store() -> Path:
+    """MLflow's database where no other store is named."""
+    return project_root().resolve() / "mlflow.db"

@@ -1,13 +1,12 @@
 """Random numbers that depend on what they are for, never on batch position, rank or what was drawn before."""
 
 import hashlib
-import os
 
 import torch
 from torch import Tensor
 
-from bkdsnn import launch
-from bkdsnn.device_pool import take_device
+from bkdsnn import environment
+from bkdsnn.distributed import launcher
 
 # Constants of splitmix64 (Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195), as signed 64-bit numbers.
 _GOLDEN, _MIX_1, _MIX_2 = (c - (1 << 64) for c in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
@@ -36,22 +35,13 @@ def make_deterministic(*, threads: int | None) -> None:
 
     Threads None: this process's part of the cores.
     """
-    if (threads := threads or launch.threads()) is not None:
+    if (threads := threads or launcher.threads()) is not None:
         torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, without importing the compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs 4 % of a step (make bench)
     torch.backends.cudnn.benchmark = False
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
+    environment.put_default("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
     torch.set_float32_matmul_precision("highest")
-
-
-def default_device() -> torch.device:
-    """This process's own accelerator of this machine, or the CPU; `BKDSNN_ACCELERATOR=cpu` asks for the CPU."""
-    if os.environ.get("BKDSNN_ACCELERATOR") == "cpu":
-        return torch.device("cpu")
-    take_device()
-    found = torch.accelerator.current_accelerator(check_available=True)
-    return torch.device(found.type, launch.local_rank()) if found else torch.device("cpu")
 
 
 def _mix(z: Tensor) -> Tensor:

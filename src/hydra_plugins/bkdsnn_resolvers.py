@@ -5,7 +5,7 @@ They return `OmegaConf.create(...)`: DVC cannot dump a plain dict that stands in
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from bkdsnn.composition import caches_of, runs_of
+from bkdsnn.params.runs import caches_of, runs_of, teacher_runs_of
 
 _PARTS = ("datasets", "students", "teachers", "methods", "recipes")
 
@@ -29,5 +29,10 @@ def _caches(rows: DictConfig, *, _root_: DictConfig) -> DictConfig:
     )
 
 
+def _teacher_runs(teachers: DictConfig, *, _root_: DictConfig) -> DictConfig:
+    return OmegaConf.create(teacher_runs_of(teachers=_plain(teachers), methods=_plain(_root_.methods)))
+
+
 OmegaConf.register_new_resolver("replicate", _replicate, replace=True)
+OmegaConf.register_new_resolver("teacher_runs", _teacher_runs, replace=True)
 OmegaConf.register_new_resolver("caches", _caches, replace=True)

@@ -8,7 +8,7 @@ import pytest
 
 from bkdsnn.data.archives import unpacked
 from bkdsnn.errors import InputError
-from bkdsnn.paths import md5
+from bkdsnn.files import md5
 
 
 def write_zip(path, members: dict[str, bytes], *, link: str | None = None):

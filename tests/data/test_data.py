@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import augmentation
 
-from bkdsnn import catalogue
+from bkdsnn import plugins
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
 from bkdsnn.data.splits import Split, stratified_split
@@ -21,7 +21,7 @@ def batches(data: ArrayData, batch_size: int = 7) -> Batches:
 
 
 def test_digits_are_the_real_ones_and_split_by_class(tmp_path):
-    source = catalogue.load("source", "digits")
+    source = plugins.load("source", "digits")
     split = Split(train=300, validation=200, seed=0, samples=None)
     prepared = source.prepare(source.Settings(size=16, split=split), raw=tmp_path, folder=tmp_path)
     inputs = np.load(tmp_path / "inputs.npy")

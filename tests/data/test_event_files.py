@@ -6,8 +6,8 @@ import pytest
 from bkdsnn.data.files import files_of_classes
 from bkdsnn.data.sources import digits_dvs
 from bkdsnn.errors import InputError
+from bkdsnn.events.by_name import read_events
 from bkdsnn.events.frames import events_to_frames
-from bkdsnn.events.recording import read_events
 
 
 @pytest.fixture(scope="module")

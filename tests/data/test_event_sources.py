@@ -12,10 +12,11 @@ import pytest
 from conftest import ROOT
 from sources import FRAMES, HELD, RANDOM, prepare, told
 
-from bkdsnn import catalogue
+from bkdsnn import plugins
+from bkdsnn.events.by_name import read_events
 from bkdsnn.events.formats import aedat2
-from bkdsnn.events.recording import Events, read_events
-from bkdsnn.params import Dataset
+from bkdsnn.events.recording import Events
+from bkdsnn.params.schema import Dataset
 
 
 def events(count: int = 60, *, sensor: int = 128) -> Events:
@@ -211,11 +212,11 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
         prepare("cifar10_dvs", DVS, tmp_path, tmp_path / "data")
 
 
-@pytest.mark.parametrize("name", catalogue.names("source"))
+@pytest.mark.parametrize("name", plugins.names("source"))
 def test_every_source_is_in_the_catalogue_of_data_sets(name, composed):
     conf = ROOT / "src/bkdsnn/conf/dataset"
     parts = [path.stem for path in conf.glob("*.yaml") if f"source: {name}\n" in path.read_text()]
     assert parts
     for part in parts:
         content = composed(f"+dataset={part}")["datasets"][part]
-        catalogue.load("source", name).Settings.model_validate(Dataset(**content).settings)
+        plugins.load("source", name).Settings.model_validate(Dataset(**content).settings)

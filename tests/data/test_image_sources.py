@@ -64,7 +64,7 @@ def test_cifar_mistakes(tmp_path):
     path.write_bytes(whole[:3073] + b"\7" + whole[3074:])
     assert told("cifar", settings, tmp_path) == f"{path}: row 1 has label 7, there are 2 classes"
     path.unlink()
-    assert told("cifar", settings, tmp_path) == f"{path}: missing"
+    assert told("cifar", settings, tmp_path) == f"{path}: cannot be read (No such file or directory)"
 
 
 def test_cifar_that_cannot_be_downloaded(tmp_path, monkeypatch):

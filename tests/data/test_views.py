@@ -11,10 +11,10 @@ from PIL import Image
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
 from bkdsnn.data.event_augment import snn_augmented
-from bkdsnn.data.mixing import shares
-from bkdsnn.data.views import Views
+from bkdsnn.data.mixup import mix_of
+from bkdsnn.data.views import Views, view_count, view_of
 from bkdsnn.errors import InputError
-from bkdsnn.params import Augmentation, Mixup
+from bkdsnn.params.recipe import Augmentation, Mixup
 from bkdsnn.seeding import draw_keys
 
 MIXUP = {"mixup_alpha": 0.5, "cutmix_alpha": None, "switch_probability": 0.0, "probability": 1.0, "off_epoch": 5}
@@ -159,17 +159,17 @@ def test_cutmix_pastes_a_box_whose_area_the_labels_have(images):
 def test_shares_follow_the_beta_distribution():
     """Beta(0.5, 0.5): mean 1/2, variance 1/8; and half of the samples stay as they are where the probability is 1/2."""
     keys = draw_keys("mixup", seed=0, epoch=0, index=torch.arange(4000))
-    weight = shares(Mixup(**MIXUP), keys=keys, height=8, width=8).pixels
+    weight = mix_of(Mixup(**MIXUP), keys=keys, height=8, width=8).pixels
     assert weight.mean() == pytest.approx(0.5, abs=0.025)
     assert weight.var() == pytest.approx(0.125, abs=0.01)
-    half = shares(Mixup(**(MIXUP | {"probability": 0.5})), keys=keys, height=8, width=8)
+    half = mix_of(Mixup(**(MIXUP | {"probability": 0.5})), keys=keys, height=8, width=8)
     assert (half.labels == 1).mean() == pytest.approx(0.5, abs=0.04)
 
 
 def test_mixup_is_off_from_its_off_epoch_on(images):
     rules = augmentation(views=3, shift=1, mixup=MIXUP)
-    assert rules.all_views == 6
-    assert [rules.view_of(epoch) for epoch in range(8)] == [0, 1, 2, 0, 1, 5, 3, 4]
+    assert view_count(rules) == 6
+    assert [view_of(epoch, rules=rules) for epoch in range(8)] == [0, 1, 2, 0, 1, 5, 3, 4]
     batches = Batches(images, batch_size=40, device=torch.device("cpu"))
     before, after = (next(batches.shuffled(epoch=epoch, seed=0, augmentation=rules)) for epoch in (4, 5))
     assert before.labels.dim() == 2
@@ -177,7 +177,7 @@ def test_mixup_is_off_from_its_off_epoch_on(images):
     plain = next(batches.ordered(view=2, augmentation=augmentation(views=3, shift=1)))
     unmixed = next(batches.ordered(view=5, augmentation=rules))
     assert torch.equal(plain.inputs, unmixed.inputs)
-    assert augmentation(views=3, mixup=MIXUP | {"off_epoch": None}).all_views == 3
+    assert view_count(augmentation(views=3, mixup=MIXUP | {"off_epoch": None})) == 3
 
 
 def test_snn_augment_changes_all_frames_of_a_recording_alike():

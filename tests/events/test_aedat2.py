@@ -8,9 +8,10 @@ import pytest
 from conftest import SHARED
 
 from bkdsnn.errors import InputError
+from bkdsnn.events.by_name import read_events
 from bkdsnn.events.formats.aedat2 import straight_to_frames, write
 from bkdsnn.events.frames import events_to_frames
-from bkdsnn.events.recording import Events, read_events
+from bkdsnn.events.recording import Events
 
 HEADER = b"#!AER-DAT2.0\r\n# made by a test\r\n"
 SAMPLE = SHARED / "data/events/sample_aedat_header.aedat"

@@ -5,9 +5,9 @@ import pytest
 from pydantic import ValidationError
 
 from bkdsnn.errors import InputError
+from bkdsnn.events.by_name import read_events
 from bkdsnn.events.camera import Camera, Changes, background_noise, keep_refractory, record, threshold_crossings
 from bkdsnn.events.formats.aedat2 import write
-from bkdsnn.events.recording import read_events
 
 SETTINGS = {
     "sensor": 128,

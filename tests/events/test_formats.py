@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from conftest import SHARED
 
-from bkdsnn import catalogue
+from bkdsnn import plugins
 from bkdsnn.errors import InputError
-from bkdsnn.events.recording import Events, in_order, read_events
+from bkdsnn.events.by_name import read_events
+from bkdsnn.events.recording import Events, in_order
 
 SAMPLES = SHARED / "data/events"
 real = pytest.mark.skipif(not SAMPLES.exists(), reason="the shared sample recordings are not here")
@@ -184,7 +185,7 @@ def test_bad_file_is_told_in_one_line(tmp_path, case):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("format", catalogue.names("format"))
+@pytest.mark.parametrize("format", plugins.names("format"))
 def test_an_empty_and_a_missing_file(tmp_path, format):
     (tmp_path / "empty").write_bytes(b"")
     with pytest.raises(InputError, match="empty: the file is empty"):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bkdsnn import catalogue
+from bkdsnn import plugins
 from bkdsnn.contracts import NetOutput
 from bkdsnn.errors import InputError
 from bkdsnn.methods import bkd, ce, kdsnn, logits_kd
@@ -44,7 +44,7 @@ def make():
     parts = composed_parts()["methods"]
 
     def make(name: str, *, vectors: bool = False, **changes) -> torch.nn.Module:
-        module = catalogue.load("method", parts[name]["method"])
+        module = plugins.load("method", parts[name]["method"])
         settings = module.Settings(**{**parts[name]["settings"], **changes})
         torch.manual_seed(0)
         return module.Method(settings, **{role: out.feature_shapes() for role, out in outputs(vectors=vectors).items()})

@@ -184,7 +184,10 @@ def test_logits_loss_and_gradient(case):
     )
     loss.backward()
     assert_equal_to("logits_loss", loss, case["loss"])
-    assert_equal_to("logits_loss", logits.grad, case["grad_student_logits"])
+    if case["special"] == "equal":  # the gradient is 0; what is left is float32's rounding, the processor's own
+        assert max(float(logits.grad.abs().max()), float(np.abs(case["grad_student_logits"]).max())) < 1e-7
+    else:
+        assert_equal_to("logits_loss", logits.grad, case["grad_student_logits"])
 
 
 def test_class_indices_equal_one_hot_labels():

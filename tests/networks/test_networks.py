@@ -6,16 +6,16 @@ from conftest import NEURON
 from reference_vectors import load
 from spikingjelly.activation_based.neuron import BaseNode, IFNode, LIFNode, ParametricLIFNode
 
-from bkdsnn import catalogue
+from bkdsnn import plugins
 from bkdsnn.contracts import Batch
 from bkdsnn.errors import InputError
-from bkdsnn.evaluation import parameter_count
+from bkdsnn.evaluation.activity import parameter_count
+from bkdsnn.layers.spiking import NeuronSettings, make_neuron
 from bkdsnn.methods import ce
-from bkdsnn.optimisation import make_optimiser
-from bkdsnn.params import Optimiser
-from bkdsnn.spiking import NeuronSettings, make_neuron
+from bkdsnn.params.recipe import Optimiser
 from bkdsnn.tools.parts import NAMES, build, composed_parts, looks_at
-from bkdsnn.training import Learner
+from bkdsnn.training.loop import Learner
+from bkdsnn.training.optimiser import make_optimiser
 
 IMAGE, FRAMES = (1, 8, 8), (4, 2, 8, 8)
 SMALL = {
@@ -27,7 +27,7 @@ SLOW |= {"sew-resnet-cifar10-dvs-16"}
 
 
 def make(name: str, input_shape: tuple[int, ...], **changes) -> torch.nn.Module:
-    module = catalogue.load("network", name)
+    module = plugins.load("network", name)
     torch.manual_seed(0)
     return module.Network(module.Settings(**{**SMALL[name], **changes}), input_shape=input_shape, classes=3)
 
@@ -78,7 +78,7 @@ def test_every_part_takes_a_training_step_at_its_true_size(parts, key):
 
 
 def test_every_network_is_tried(parts):
-    assert {part["network"] for part in parts.values()} == set(catalogue.names("network"))
+    assert {part["network"] for part in parts.values()} == set(plugins.names("network"))
 
 
 COUNTS = {
@@ -201,7 +201,7 @@ def test_the_ann_sees_the_order_of_frames():
 def test_neurons_say_every_parameter(kind, node):
     neuron = make_neuron(NeuronSettings(**{**NEURON, "kind": kind, "v_threshold": 0.7, "surrogate": "sigmoid"}))
     assert isinstance(neuron, node)
-    assert type(neuron).__module__ == "bkdsnn.fused.neurons"
+    assert type(neuron).__module__ == "bkdsnn.layers.fused.neurons"
     assert (neuron.step_mode, neuron.v_threshold, neuron.v_reset, neuron.detach_reset) == ("m", 0.7, 0.0, True)
     assert type(neuron.surrogate_function).__name__ == "Sigmoid"
     assert neuron.surrogate_function.alpha == 2.0

@@ -7,8 +7,8 @@ from reference_networks import SEW, SIGMOID, SPIKINGFORMER, TWIN, make_sew, make
 from reference_vectors import assert_equal_to, cases, load, official_name
 from spikingjelly.activation_based.neuron import BaseNode
 
-from bkdsnn import evaluation
 from bkdsnn.contracts import Batch, NetOutput
+from bkdsnn.evaluation import activity
 
 EXACT = 1e-10  # of double precision
 STORED = 1e-6  # of gradients that were stored as float32
@@ -171,7 +171,7 @@ def test_the_evaluation_reports_the_official_firing_rates():
     inputs = torch.from_numpy(content["frames"]).double()
     empty = torch.zeros(len(inputs), dtype=torch.int64)
     batch = Batch(inputs=inputs, labels=empty, index=empty, draws=empty, view=0)
-    rates = evaluation.firing_rates(make_sew(content, SIGMOID), [batch]).per_layer
+    rates = activity.firing_rates(make_sew(content, SIGMOID), [batch]).per_layer
     assert_rates(name, rates, SEW, content, "eval")
 
 

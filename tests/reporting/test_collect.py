@@ -37,7 +37,7 @@ def cells(collected) -> dict[str, str]:
 
 def test_all_is_there(params, runs):
     collected = collect(runs, params, data_sha256=SOURCES)
-    assert set(collected.judged) == {*params.runs, "resnet-digits"}
+    assert set(collected.evaluated) == {*params.runs, "resnet-digits"}
     assert problem_notes(collected) == []
 
 

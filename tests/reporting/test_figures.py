@@ -7,8 +7,8 @@ from conftest import write_data
 from made_up_runs import TOP1, made_up_params, write_results
 
 from bkdsnn.reporting.collect import collect
-from bkdsnn.reporting.figures import draw_figures
 from bkdsnn.reporting.figures.accuracy import blurred_lines
+from bkdsnn.reporting.figures.draw import draw_figures
 from bkdsnn.reporting.figures.style import look
 from bkdsnn.reporting.plots import write_plots
 from bkdsnn.reporting.report import write_tables
@@ -50,7 +50,7 @@ def test_a_table_without_results_shows_its_data_alone(composed, tmp_path):
 
 
 def test_maps_are_left_out_where_the_feature_is_a_vector(collected, tmp_path):
-    for key in collected.judged:
+    for key in collected.evaluated:
         for name in ("feature_maps", "grad_cam"):
             np.save(tmp_path / "runs" / key / f"{name}.npy", np.zeros((0, 1, 1), np.float32))
     again = collect(tmp_path / "runs", collected.params, data_sha256={})

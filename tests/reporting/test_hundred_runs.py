@@ -5,9 +5,9 @@ import time
 from conftest import write_data
 from made_up_runs import made_up_params, write_results
 
-from bkdsnn.paths import write_csv
+from bkdsnn.files import write_csv
 from bkdsnn.reporting.collect import collect
-from bkdsnn.reporting.figures import draw_figures
+from bkdsnn.reporting.figures.draw import draw_figures
 from bkdsnn.reporting.plots import write_plots
 from bkdsnn.reporting.report import write_tables
 
@@ -31,5 +31,5 @@ def test_a_table_of_a_hundred_runs(composed, tmp_path):
     write_tables(tmp_path, collected)
     write_plots(tmp_path, collected)
     print(f"\n{len(params.runs)} runs: {time.perf_counter() - start:.1f} s")
-    assert len(collected.judged) == 101
+    assert len(collected.evaluated) == 101
     assert len((tmp_path / "comparison.csv").read_text().splitlines()) == 20

@@ -126,7 +126,9 @@ def test_the_methods_of_a_table_are_explained(both, tmp_path):
 
 
 def test_a_method_of_somebody_else_is_in_the_note_by_its_name(both):
-    theirs = both.params.methods["bkd"].model_copy(update={"method": "plain_mse"})
+    theirs = both.params.methods["bkd"].model_copy(
+        update={"method": "plain_mse", "label": None, "meaning": None, "column": None}
+    )
     params = both.params.model_copy(update={"methods": {**both.params.methods, "bkd": theirs}})
     assert comparison.methods_note(params).endswith("cross-entropy alone; plain_mse.")
 

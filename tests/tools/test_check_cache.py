@@ -4,12 +4,13 @@ import pytest
 import torch
 from conftest import augmentation, write_data
 
-from bkdsnn import catalogue
-from bkdsnn.caching import write_cache
+from bkdsnn import plugins
 from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
-from bkdsnn.paths import digest
-from bkdsnn.teachers import CachedTeacher, LiveTeacher
+from bkdsnn.files import digest
+from bkdsnn.teachers.cache_writer import write_cache
+from bkdsnn.teachers.cached import CachedTeacher
+from bkdsnn.teachers.live import LiveTeacher
 from bkdsnn.tools.check_cache import compare
 
 RULES = augmentation(views=2, shift=1)
@@ -19,7 +20,7 @@ RULES = augmentation(views=2, shift=1)
 def world(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     data = write_data(tmp_path / "data", shape=(1, 8, 8))
-    module = catalogue.load("network", "resnet")
+    module = plugins.load("network", "resnet")
     torch.manual_seed(0)
     settings = module.Settings(widths=[4, 8], blocks=[1, 1], stem_stride=1)
     network = module.Network(settings, input_shape=(1, 8, 8), classes=3)
@@ -29,7 +30,7 @@ def world(tmp_path, monkeypatch):
 
 def written(world, dtype: str) -> CachedTeacher:
     folder, live, batches = world
-    rest = {"augmentation": RULES, "dtype": dtype, "teacher_digest": "t", "rank": 0, "world": 1}
+    rest = {"augmentation": RULES, "dtype": dtype, "teacher_digest": "t", "code": {}, "rank": 0, "world": 1}
     write_cache(folder, teacher=live, batches=batches, **rest)
     return CachedTeacher(folder, data_digest=digest(batches.data.folder), views=2, device=batches.device)
 

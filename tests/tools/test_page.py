@@ -10,7 +10,7 @@ from conftest import ROOT
 from PIL import Image
 
 from bkdsnn.errors import InputError
-from bkdsnn.paths import write_json
+from bkdsnn.files import write_json
 from bkdsnn.tools.page import page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

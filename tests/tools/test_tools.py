@@ -16,7 +16,7 @@ def test_a_tool_finds_all_that_it_imports(name):
 
 
 def planned(*overrides: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "bkdsnn.tools.plan", *overrides]
+    command = [sys.executable, "-m", "bkdsnn.tools.plan.table", *overrides]
     return subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "src"}, capture_output=True, text=True)
 
 

@@ -8,10 +8,11 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from bkdsnn.errors import InputError
-from bkdsnn.paths import md5
+from bkdsnn.files import md5
 
+DOWNLOADED = "downloaded"  # where we put an archive; its MD5 is known
 _PLACES = ("", "extracted", "extract")  # the second is ours, the third SpikingJelly's
-_DOWNLOADS = ("", "download")
+_DOWNLOADS = ("", "download", DOWNLOADED)
 
 
 def located(root: Path, folder: str, *, archive: str) -> Path:

@@ -10,8 +10,9 @@ from bkdsnn.contracts import Shape
 from bkdsnn.data.images import ImageFiles, Picture
 from bkdsnn.data.splits import SPLITS, Splits, check_disjoint
 from bkdsnn.errors import InputError
-from bkdsnn.params import Dataset, Normalise
-from bkdsnn.paths import raw_data, read_json, sha256, write_json
+from bkdsnn.files import read_json, sha256, write_json
+from bkdsnn.params.schema import Dataset, Normalise
+from bkdsnn.paths import raw_data
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,7 @@ def create_inputs(folder: Path, shape: Shape) -> InputFile:
     return InputFile(path, offset, tuple(shape[1:]))
 
 
-def manifest_head(dataset: Dataset, *, raw: str) -> dict:
-    """What a prepared folder must agree with to be used again: source, settings, and a fingerprint of the raw files."""
-    return {"source": dataset.source, "settings": dataset.settings, "raw": raw} | {
-        "normalise": dataset.normalise.model_dump(mode="json")
-    }
-
-
-def write_manifest(folder: Path, prepared: Prepared, *, head: dict) -> None:
+def write_manifest(folder: Path, prepared: Prepared, *, dataset: Dataset) -> None:
     """Stores labels and splits beside the inputs and, last of all, the manifest."""
     check_disjoint(prepared.splits)
     arrays = {"labels": prepared.labels.astype(np.int64), **prepared.splits}
@@ -81,7 +75,7 @@ def write_manifest(folder: Path, prepared: Prepared, *, head: dict) -> None:
     write_json(
         folder / "manifest.json",
         {
-            **head,
+            **dataset.model_dump(mode="json"),
             "classes": prepared.classes,
             "counts": {
                 name: np.bincount(prepared.labels[part], minlength=len(prepared.classes)).tolist()

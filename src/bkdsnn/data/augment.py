@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bkdsnn.data.images import as_array
 from bkdsnn.errors import InputError
-from bkdsnn.params import ResizedCrop
+from bkdsnn.params.recipe import ResizedCrop
 from bkdsnn.seeding import uniform
 
 

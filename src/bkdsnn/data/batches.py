@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from bkdsnn import environment
 from bkdsnn.contracts import Batch
 from bkdsnn.data.arrays import ArrayData
-from bkdsnn.data.views import View, Views
+from bkdsnn.data.views import View, Views, view_of
+from bkdsnn.distributed.launcher import cores, rank, world_size
 from bkdsnn.errors import InputError
-from bkdsnn.launch import cores, rank, world_size
-from bkdsnn.params import Augmentation
+from bkdsnn.params.recipe import Augmentation
 from bkdsnn.seeding import derive_seed, draw_keys
 
 _PLAIN = 8  # without gradients so many times the training batch takes no more memory
@@ -23,7 +24,7 @@ _PLAIN = 8  # without gradients so many times the training batch takes no more m
 class Batches:
     """Cuts one data set into `Batch`es on one device; `BKDSNN_WORKERS` processes make the augmented ones.
 
-    Raises `InputError` where a training batch has fewer samples than there are processes to share it.
+    Raises `InputError` where a training batch has fewer samples than there are processes to work on it.
     """
 
     def __init__(self, data: ArrayData, *, batch_size: int, device: torch.device) -> None:
@@ -38,20 +39,21 @@ class Batches:
         smallest = samples % batch_size or batch_size
         if smallest < world_size():
             raise InputError(
-                f"{world_size()} processes cannot share a batch of {smallest}: {samples} training samples in batches "
+                f"{world_size()} processes cannot divide a batch of {smallest}: {samples} training samples in batches "
                 f"of {batch_size} end with one; start fewer processes"
             )
 
     def shuffled(self, *, epoch: int, seed: int, augmentation: Augmentation, start: int = 0) -> Iterator[Batch]:
         """The training split in the order that (seed, epoch) gives, as the view that the epoch uses.
 
-        The first `start` batches are left out, and not made. Each process gets its share of every batch.
+        The first `start` batches are left out, and not made. Each process gets its part of every batch.
         """
         index = self.data.splits["train"]
         order = np.random.Generator(np.random.Philox(derive_seed("order", seed, epoch))).permutation(len(index))
         order = order[start * self.batch_size :]
-        view = augmentation.view_of(epoch)
-        yield from self._views(index[order], view=view, augmentation=augmentation, seed=seed, epoch=epoch, share=_share)
+        view = view_of(epoch, rules=augmentation)
+        how = {"seed": seed, "epoch": epoch, "cut": _of_process}
+        yield from self._views(index[order], view=view, augmentation=augmentation, **how)
 
     def ordered(
         self, start: int = 0, stop: int | None = None, *, view: int, augmentation: Augmentation
@@ -63,9 +65,9 @@ class Batches:
         """A split in its own order, not augmented."""
         yield from self._views(self.data.splits[split], view=0, augmentation=None, size=_PLAIN * self.batch_size)
 
-    def shared(self, split: str) -> Iterator[Batch]:
-        """Of a split in its own order, not augmented, this process's share."""
-        mine = _share(self.data.splits[split])
+    def of_process(self, split: str) -> Iterator[Batch]:
+        """Of a split in its own order, not augmented, this process's part."""
+        mine = _of_process(self.data.splits[split])
         yield from self._views(mine, view=0, augmentation=None, size=_PLAIN * self.batch_size)
 
     def again(self, batch: Batch, *, augmentation: Augmentation) -> Tensor:
@@ -81,11 +83,11 @@ class Batches:
         seed: int = 0,
         epoch: int = 0,
         size: int | None = None,
-        share: Callable[[np.ndarray], np.ndarray] = lambda batch: batch,
+        cut: Callable[[np.ndarray], np.ndarray] = lambda batch: batch,
     ) -> Iterator[Batch]:
         size = size or self.batch_size
         batches = [index[start : start + size] for start in range(0, len(index), size)]
-        jobs = [(share(batch), view) for batch in batches]
+        jobs = [(cut(batch), view) for batch in batches]
         for batch, (mine, _), made in zip(batches, jobs, self._maker(augmentation).work_through(jobs), strict=True):
             yield self._batch(mine, made, view=view, seed=seed, epoch=epoch, whole=len(batch))
 
@@ -150,7 +152,7 @@ class _Maker(Dataset):
         return self.views.make(index, view=view)
 
 
-def _share(index: np.ndarray) -> np.ndarray:
+def _of_process(index: np.ndarray) -> np.ndarray:
     """This process's part of samples that all processes know: one of as many runs of them, as equal as can be."""
     return np.array_split(index, world_size())[rank()]
 
@@ -161,7 +163,5 @@ def _end_quietly(_worker: int) -> None:
 
 
 def _workers(default: int) -> int:
-    text = os.environ.get("BKDSNN_WORKERS", str(default))
-    if not text.isdecimal():
-        raise InputError(f"BKDSNN_WORKERS: '{text}' is no number of processes")
-    return int(text)
+    wanted = environment.read("BKDSNN_WORKERS")
+    return default if wanted is None else wanted

@@ -49,8 +49,8 @@ def files_of_classes(root: Path, classes: list[str], *, suffixes: tuple[str, ...
     return files, np.array(labels)
 
 
-def fingerprint(files: Iterable[Path], *, root: Path) -> str:
-    """What tells a set of files from others without reading them: the SHA-256 of their names and sizes."""
+def listing_sha256(files: Iterable[Path], *, root: Path) -> str:
+    """The SHA-256 of the names and sizes of files: no content is read."""
     digest = hashlib.sha256()
     for path in files:
         try:

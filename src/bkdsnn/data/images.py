@@ -13,9 +13,9 @@ from pydantic import PositiveInt
 from tqdm import tqdm
 
 from bkdsnn.contracts import Shape
+from bkdsnn.distributed.launcher import cores
 from bkdsnn.errors import InputError
-from bkdsnn.launch import cores
-from bkdsnn.params import Closed
+from bkdsnn.params.recipe import Closed
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
 

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 import numpy as np
 from tqdm import tqdm
 
-from bkdsnn.launch import cores
+from bkdsnn.distributed.launcher import cores
 
 
 def in_processes(work: Callable, jobs: Iterable[tuple], *, total: int, what: str, workers: int = 0) -> Iterator:

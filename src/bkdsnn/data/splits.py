@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
 from bkdsnn.errors import InputError
-from bkdsnn.params import Closed
+from bkdsnn.params.recipe import Closed
 
 SPLITS = ("train", "validation", "test")
 Splits = dict[str, np.ndarray]
@@ -28,7 +28,7 @@ class Split(Closed):
 
 
 class HeldOut(Closed):
-    """How many training samples of a set with a published test split are held out for validation, by class shares."""
+    """How many training samples of a set with a published test split are held out for validation, class by class."""
 
     validation: PositiveInt
     seed: NonNegativeInt
@@ -54,7 +54,7 @@ class Protocol(HeldOut):
 
 
 def stratified_split(labels: np.ndarray, split: Split) -> Splits:
-    """Disjoint, sorted index arrays by split name, with equal class shares; `InputError` where it cannot be."""
+    """Disjoint, sorted index arrays by split name, with equal parts of each class; `InputError` where it cannot be."""
     chosen = np.arange(len(labels))
     wanted = split.train + split.validation
     if split.samples is not None and split.samples > len(labels):
@@ -129,7 +129,7 @@ _PROTOCOLS: dict[str, Callable[[list[Path], np.ndarray, int], np.ndarray]] = {
 
 
 def _cut(index: np.ndarray, labels: np.ndarray, count: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """`count` of the samples `index`, with equal class shares, and the others."""
+    """`count` of the samples `index`, with equal parts of each class, and the others."""
     from sklearn.model_selection import train_test_split
 
     try:

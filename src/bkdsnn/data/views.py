@@ -10,9 +10,9 @@ from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.augment import RandAugment, flipped, kept_after_erasing, resized_crops, shifted
 from bkdsnn.data.event_augment import snn_augmented
 from bkdsnn.data.images import ImageFiles
-from bkdsnn.data.mixing import Partners, shares
+from bkdsnn.data.mixup import Partners, mix_of, mixed_labels, paste
 from bkdsnn.errors import InputError
-from bkdsnn.params import Augmentation
+from bkdsnn.params.recipe import Augmentation
 from bkdsnn.seeding import draw_keys
 
 
@@ -21,7 +21,7 @@ class View(NamedTuple):
 
     pixels: uint8 `[B, ..., H, W]`. partner: the same of the samples that are added, and weight: `[B]` that of `pixels`
     (both None where nothing is mixed). kept: uint8 `[B, 1, H, W]`, 0 where the input is erased (or None). labels: `[B]`
-    classes, or `[B, K]` shares of classes where samples are mixed.
+    classes, or `[B, K]` parts of classes where samples are mixed.
     """
 
     pixels: Tensor
@@ -29,6 +29,17 @@ class View(NamedTuple):
     weight: Tensor | None
     kept: Tensor | None
     labels: Tensor
+
+
+def view_count(rules: Augmentation) -> int:
+    """How many views there are to store: where mixup is switched off, each is there with it and without."""
+    return rules.views * (2 if rules.mixup and rules.mixup.off_epoch is not None else 1)
+
+
+def view_of(epoch: int, *, rules: Augmentation) -> int:
+    """The view that an epoch uses: epoch mod `views`, and beyond `views` the same without mixup."""
+    off = rules.mixup is not None and rules.mixup.off_epoch is not None and epoch >= rules.mixup.off_epoch
+    return epoch % rules.views + (rules.views if off else 0)
 
 
 class Views:
@@ -76,16 +87,12 @@ class Views:
         pixels, partner, weight = self._pixels(index, base), None, None
         if rules.mixup is not None and view < rules.views:
             others = self._partners.of(index, view=view)
-            share = shares(
-                rules.mixup, keys=self._keys("mixup", index, base), height=self._size[0], width=self._size[1]
-            )
+            mix = mix_of(rules.mixup, keys=self._keys("mixup", index, base), height=self._size[0], width=self._size[1])
             partner = self._pixels(others, base)
-            for sample, (top, bottom, left, right) in enumerate(share.box):
-                pixels[sample, ..., top:bottom, left:right] = partner[sample, ..., top:bottom, left:right]
-            weight = torch.from_numpy(share.pixels)
-            classes = torch.eye(len(self.data.classes))
-            own = torch.from_numpy(share.labels)[:, None]
-            labels = own * classes[labels] + (1 - own) * classes[torch.from_numpy(self.data.labels[others])]
+            paste(pixels, partner, mix.box)
+            weight = torch.from_numpy(mix.pixels)
+            theirs = torch.from_numpy(self.data.labels[others])
+            labels = mixed_labels(labels, theirs, weights=mix.labels, classes=len(self.data.classes))
         kept = None
         if rules.erase:
             height, width = self._size

@@ -1,4 +1,4 @@
-"""A recording as arrays, the checks that every file format shares, and the door to the formats."""
+"""A recording as arrays, and the checks that every file format has in common."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bkdsnn import catalogue
 from bkdsnn.errors import InputError
 
 
@@ -17,11 +16,6 @@ class Events(NamedTuple):
     x: np.ndarray
     y: np.ndarray
     p: np.ndarray
-
-
-def read_events(path: Path, *, format: str) -> Events:
-    """The events of a file in one of the formats of `events/formats`; `InputError` names the file and the place."""
-    return catalogue.load("format", format).decode(read_bytes(path), where=path)
 
 
 def read_bytes(path: Path) -> bytes:

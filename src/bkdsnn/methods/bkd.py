@@ -6,10 +6,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from bkdsnn.contracts import NetOutput, Shape
+from bkdsnn.distributed.batch_statistics import maximum
 from bkdsnn.errors import InputError
-from bkdsnn.methods import ce, kdsnn
+from bkdsnn.methods import kdsnn
+from bkdsnn.methods._losses import align_layer, feature_loss, paired_shapes, task_loss
 from bkdsnn.seeding import uniform
-from bkdsnn.whole_batch import maximum
 
 
 class Settings(kdsnn.Settings):
@@ -46,12 +47,12 @@ class Method(nn.Module):
     def __init__(self, settings: Settings, *, student: dict[str, Shape], teacher: dict[str, Shape]) -> None:
         super().__init__()
         self.settings = settings
-        pairs = kdsnn.paired_shapes(settings.features, student=student, teacher=teacher)
+        pairs = paired_shapes(settings.features, student=student, teacher=teacher)
         if settings.blurred == "teacher":
             if any(len(shape) != 3 for _, shape in pairs):
                 raise InputError("blurred: teacher: its feature is a vector, only a map can be blurred and restored")
             pairs = [pair[::-1] for pair in pairs]
-        self.align = nn.ModuleList(kdsnn.align_layer(*pair) for pair in pairs)
+        self.align = nn.ModuleList(align_layer(*pair) for pair in pairs)
         self.restore = nn.ModuleList(_restore(target[0]) if settings.restore else nn.Identity() for _, target in pairs)
         self.channels = [target[0] for _, target in pairs]
 
@@ -67,8 +68,8 @@ class Method(nn.Module):
             aligned = align(source)
             if settings.rescale_teacher:
                 target = rescaled(target=target, aligned=aligned)
-            loss = loss + kdsnn.feature_loss(prediction=restore(aligned * kept), target=target)
-        task = ce.task_loss(logits=student.logits, labels=labels, label_smoothing=settings.label_smoothing)
+            loss = loss + feature_loss(prediction=restore(aligned * kept), target=target)
+        task = task_loss(logits=student.logits, labels=labels, label_smoothing=settings.label_smoothing)
         return {"task": task, "feature": settings.feature_weight * loss}
 
 

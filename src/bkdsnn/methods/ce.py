@@ -2,21 +2,16 @@
 
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bkdsnn.contracts import NetOutput, Shape
-from bkdsnn.params import Closed
+from bkdsnn.methods._losses import task_loss
+from bkdsnn.params.recipe import Closed
 
 
 class Settings(Closed):
     """How the task is learnt."""
 
     label_smoothing: float = Field(ge=0.0, lt=1.0)
-
-
-def task_loss(*, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
-    """Cross-entropy of the logits' mean over time, `[T, B, K]`, with labels `[B]` or `[B, K]`: a scalar."""
-    return F.cross_entropy(logits.mean(0), labels, label_smoothing=label_smoothing)  # [B, K]
 
 
 class Method(nn.Module):

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.methods import ce
+from bkdsnn.methods._losses import task_loss
 
 
 class Settings(ce.Settings):
@@ -46,7 +47,7 @@ class Method(nn.Module):
         self.settings = settings
 
     def forward(self, *, student: NetOutput, teacher: NetOutput, labels: Tensor, draws: Tensor) -> dict[str, Tensor]:
-        task = ce.task_loss(logits=student.logits, labels=labels, label_smoothing=self.settings.label_smoothing)
+        task = task_loss(logits=student.logits, labels=labels, label_smoothing=self.settings.label_smoothing)
         loss = weighted_soft_label_loss(
             student_logits=student.logits.mean(0),  # [B, K]
             teacher_logits=teacher.logits.mean(0),

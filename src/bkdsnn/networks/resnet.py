@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from bkdsnn.contracts import NetOutput, Shape
-from bkdsnn.params import Closed
+from bkdsnn.params.recipe import Closed
 
 
 class Settings(Closed):

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.errors import InputError
-from bkdsnn.params import Closed
-from bkdsnn.spiking import NeuronSettings, SpikingNetwork, conv_bn, encode, make_neuron
+from bkdsnn.layers.spiking import NeuronSettings, SpikingNetwork, conv_bn, encode, make_neuron
+from bkdsnn.params.recipe import Closed
 
 
 class Settings(Closed):

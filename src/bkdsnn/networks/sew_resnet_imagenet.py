@@ -9,8 +9,8 @@ from torch import Tensor
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.errors import InputError
-from bkdsnn.params import Closed
-from bkdsnn.spiking import NeuronSettings, SpikingNetwork, encode, make_neuron
+from bkdsnn.layers.spiking import NeuronSettings, SpikingNetwork, encode, make_neuron
+from bkdsnn.params.recipe import Closed
 
 _MODELS = {18: sew_resnet.sew_resnet18, 34: sew_resnet.sew_resnet34, 50: sew_resnet.sew_resnet50}
 

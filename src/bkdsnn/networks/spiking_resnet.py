@@ -8,8 +8,8 @@ from spikingjelly.activation_based import layer
 from torch import Tensor, nn
 
 from bkdsnn.contracts import NetOutput, Shape
-from bkdsnn.params import Closed
-from bkdsnn.spiking import NeuronSettings, SpikingNetwork, encode, make_neuron
+from bkdsnn.layers.spiking import NeuronSettings, SpikingNetwork, encode, make_neuron
+from bkdsnn.params.recipe import Closed
 
 
 class Settings(Closed):

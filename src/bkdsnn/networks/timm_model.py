@@ -8,10 +8,10 @@ from torch import Tensor
 
 from bkdsnn.contracts import Shape
 from bkdsnn.errors import InputError
-from bkdsnn.tapped import TappedNetwork, TappedSettings
+from bkdsnn.layers.pretrained import PretrainedNetwork, PretrainedSettings
 
 
-class Settings(TappedSettings):
+class Settings(PretrainedSettings):
     """model: timm's name without the tag, options: what else goes to `timm.create_model`.
 
     `weights: hub:augreg_in21k_ft_in1k` downloads the weights of that tag.
@@ -21,7 +21,7 @@ class Settings(TappedSettings):
     options: dict[str, Any]
 
 
-class Network(TappedNetwork):
+class Network(PretrainedNetwork):
     """Modules to tap: a ViT's `norm` gives its tokens before the head; other models call theirs otherwise."""
 
     def __init__(self, settings: Settings, *, input_shape: Shape, classes: int) -> None:

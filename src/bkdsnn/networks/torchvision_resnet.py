@@ -6,16 +6,16 @@ from torch import Tensor
 
 from bkdsnn.contracts import Shape
 from bkdsnn.errors import InputError
-from bkdsnn.tapped import TappedNetwork, TappedSettings
+from bkdsnn.layers.pretrained import PretrainedNetwork, PretrainedSettings
 
 
-class Settings(TappedSettings):
+class Settings(PretrainedSettings):
     """Which of the three; `weights: hub:IMAGENET1K_V1` is torchvision's name for its first set."""
 
     depth: Literal[18, 34, 50]
 
 
-class Network(TappedNetwork):
+class Network(PretrainedNetwork):
     """Modules to tap: `layer1` .. `layer4` are the stages' maps `[B, C, H, W]`."""
 
     head = ("fc",)

@@ -1,4 +1,4 @@
-"""The judged runs of a table, as they lie under `results/runs/<table>/`, and what is wrong with those that do not."""
+"""A table's evaluated runs, as they lie under `results/runs/<table>/`, and what is wrong with the others."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,16 +7,17 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bkdsnn import fingerprint
 from bkdsnn.errors import InputError
-from bkdsnn.params import Params, Probability, Run
-from bkdsnn.paths import read_json
+from bkdsnn.files import read_json
+from bkdsnn.params import cards
+from bkdsnn.params.recipe import Probability
+from bkdsnn.params.schema import Params, Run
 
 MISSING, BROKEN, OTHER = "missing", "broken", "other params"
 
 
 class Metrics(BaseModel):
-    """metrics.json as `judging` writes it; accuracies in percent, energy in uJ, operations of one sample."""
+    """metrics.json as `evaluate` writes it; accuracies in percent, energy in uJ, operations of one sample."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
@@ -42,7 +43,7 @@ class Metrics(BaseModel):
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluated:
     """One run or teacher. history: per epoch; predictions: actual, predicted; maps, grad_cam `[N, H, W]`; spread."""
 
     metrics: Metrics
@@ -55,16 +56,16 @@ class Judged:
 
 @dataclass(frozen=True)
 class Collected:
-    """judged: by key of run or teacher. problems: of the others, (state, what is wrong). strays: folders of no run."""
+    """evaluated: by key of run or teacher. problems: of the others, (state, what is wrong). strays: other folders."""
 
     params: Params
-    judged: dict[str, Judged]
+    evaluated: dict[str, Evaluated]
     problems: dict[str, tuple[str, str]]
     strays: list[str]
 
-    def of_row(self, row: str) -> list[Judged]:
+    def of_row(self, row: str) -> list[Evaluated]:
         """The runs of a row that there are, by seed."""
-        return [self.judged[key] for key in self._keys(row) if key in self.judged]
+        return [self.evaluated[key] for key in self._keys(row) if key in self.evaluated]
 
     def problems_of_row(self, row: str) -> dict[int, str]:
         """The state of each seed that is not there."""
@@ -81,7 +82,7 @@ def collect(folder: Path, params: Params, *, data_sha256: dict[str, str]) -> Col
 
     data_sha256: of the manifests of data sets, by key; a data set that is not there is not compared.
     """
-    judged: dict[str, Judged] = {}
+    evaluated: dict[str, Evaluated] = {}
     problems: dict[str, tuple[str, str]] = {}
 
     def take(key: str, *, params_sha256: str, data: str | None, teacher: str | None) -> None:
@@ -101,20 +102,20 @@ def collect(folder: Path, params: Params, *, data_sha256: dict[str, str]) -> Col
         if others:
             problems[key] = (OTHER, f"{path}: of other {' and '.join(others)} than this table's")
         else:
-            judged[key] = found
+            evaluated[key] = found
 
     teachers = sorted({row.teacher for row in params.rows.values() if row.teacher})
     for key in teachers:
         data = data_sha256.get(params.teachers[key].dataset)
-        take(key, params_sha256=fingerprint.of_teacher(params, key), data=data, teacher=None)
+        take(key, params_sha256=cards.sha256_of(cards.of_teacher(params, key)), data=data, teacher=None)
     for key, run in params.runs.items():
         take(
             key,
-            params_sha256=fingerprint.of_run(params, key),
+            params_sha256=cards.sha256_of(cards.of_run(params, key)),
             data=data_sha256.get(run.dataset),
-            teacher=_weights(run, judged),
+            teacher=_weights(run, evaluated),
         )
-    return Collected(params, judged, problems, _strays(folder, known={*teachers, *params.runs}))
+    return Collected(params, evaluated, problems, _strays(folder, known={*teachers, *params.runs}))
 
 
 def _strays(folder: Path, *, known: set[str]) -> list[str]:
@@ -123,12 +124,12 @@ def _strays(folder: Path, *, known: set[str]) -> list[str]:
     return [name for name in folders if name not in known and ".partial" not in name]
 
 
-def _weights(run: Run, judged: dict[str, Judged]) -> str | None:
+def _weights(run: Run, evaluated: dict[str, Evaluated]) -> str | None:
     """What a run's teacher is now, as far as its results tell."""
-    return judged[run.teacher].metrics.model_sha256 if run.teacher in judged else None
+    return evaluated[run.teacher].metrics.model_sha256 if run.teacher in evaluated else None
 
 
-def _read(folder: Path) -> Judged:
+def _read(folder: Path) -> Evaluated:
     """A whole folder; `InputError` names the first file that is damaged."""
     path = folder / "metrics.json"
     try:
@@ -139,7 +140,7 @@ def _read(folder: Path) -> Judged:
         raise InputError(f"{path}: {where}: {first['msg']}") from error
     if metrics.key != folder.name:
         raise InputError(f"{path}: holds the results of '{metrics.key}'")
-    return Judged(
+    return Evaluated(
         metrics=metrics,
         history=_csv(folder / "history.csv", ["epoch", "validation_top1"]),
         predictions=_csv(folder / "predictions.csv", ["actual", "predicted"]),

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from bkdsnn.params import Params, Row
 from bkdsnn.reporting.collect import Collected
+from bkdsnn.reporting.methods import baseline_of
 
 
 class Gain(NamedTuple):
@@ -41,15 +41,6 @@ def average(row: str, name: str, collected: Collected) -> float:
     """The mean of another number over a row's seeds; nan where there is none."""
     values = [getattr(run.metrics, name) for run in collected.of_row(row)]
     return float(np.mean(values)) if values and None not in values else float("nan")
-
-
-def baseline_of(row: Row, params: Params) -> str | None:
-    """The key of the CE row with the same data, student and recipe."""
-    for key, other in params.rows.items():
-        same = (other.dataset, other.student, other.recipe) == (row.dataset, row.student, row.recipe)
-        if same and params.methods[other.method].method == "ce":
-            return key
-    return None
 
 
 def gain(row: str, collected: Collected) -> Gain | None:

@@ -35,12 +35,12 @@ def with_spread(value: float | None, spread: float | None, *, sign: str = "") ->
 def with_problems(text: str, problems: dict[int, str]) -> str:
     """A cell of several seeds, some or all of which are missing, broken or of other params."""
     states = set(problems.values())
-    told = ", ".join(f"s{seed} {state}" for seed, state in problems.items())
+    listed = ", ".join(f"s{seed} {state}" for seed, state in problems.items())
     if text == EMPTY and len(states) == 1:
         return states.pop()
     if text == EMPTY and states:
-        return told
-    return f"{text} ({told})" if told else text
+        return listed
+    return f"{text} ({listed})" if listed else text
 
 
 def markdown(title: str, table: pd.DataFrame, notes: list[str]) -> str:

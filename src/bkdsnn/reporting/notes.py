@@ -1,7 +1,7 @@
 """What stands below a table: how its numbers came about, what was published where, what is missing."""
 
-from bkdsnn.evaluation import COST
-from bkdsnn.params import Params, Published
+from bkdsnn.evaluation.energy import COST
+from bkdsnn.params.schema import Params, Published
 from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.layout import EMPTY
 
@@ -53,18 +53,18 @@ def common_notes(collected: Collected, sources: Sources) -> list[str]:
 
 def problem_notes(collected: Collected) -> list[str]:
     """One line for each run that is not in the table, one for all folders that belong to no run of it."""
-    told = [f"{state.capitalize()}: {key} ({what})." for key, (state, what) in collected.problems.items()]
+    lines = [f"{state.capitalize()}: {key} ({what})." for key, (state, what) in collected.problems.items()]
     if collected.strays:
-        told.append(f"Left out, no runs of this table: {', '.join(collected.strays)}.")
-    return told
+        lines.append(f"Left out, no runs of this table: {', '.join(collected.strays)}.")
+    return lines
 
 
 def _data(collected: Collected) -> list[str]:
     """The split protocol and the manifest of every data set, as the runs have it."""
-    told = {}
+    lines = {}
     for key, row in collected.params.rows.items():
         for run in collected.of_row(key)[:1]:
             own = run.metrics
             manifest = f"SHA-256 of its manifest {own.data_sha256[:12]}"
-            told[row.dataset] = f"Data {row.dataset}: {own.test_samples} test samples; split: {own.split}; {manifest}."
-    return list(told.values())
+            lines[row.dataset] = f"Data {row.dataset}: {own.test_samples} test samples; split: {own.split}; {manifest}."
+    return list(lines.values())

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bkdsnn.paths import write_json
+from bkdsnn.files import write_json
 from bkdsnn.reporting import comparison, tables
 from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.layout import markdown, tex

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bkdsnn.params import Row
+from bkdsnn.params.schema import Row
 from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.intervals import average, gain, mean_and_std, top1
 from bkdsnn.reporting.layout import EMPTY, number, with_problems, with_spread
@@ -20,7 +20,7 @@ def _record(key: str, row: Row, collected: Collected) -> dict[str, object]:
     first = runs[0].metrics if runs else None
     mean, std = mean_and_std(top1(key, collected))
     over = gain(key, collected)
-    teacher = collected.judged.get(row.teacher)
+    teacher = collected.evaluated.get(row.teacher)
     means = ("firing_rate", "synaptic_operations", "macs", "energy_uj")
     return {
         "row": key,
@@ -84,7 +84,7 @@ def teacher_top1(teacher: str | None, collected: Collected) -> str:
     """A teacher's accuracy as text, or what is wrong with its results."""
     if teacher in collected.problems:
         return collected.problems[teacher][0]
-    return number(collected.judged[teacher].metrics.test_top1, ".2f") if teacher else EMPTY
+    return number(collected.evaluated[teacher].metrics.test_top1, ".2f") if teacher else EMPTY
 
 
 def summary(collected: Collected) -> dict[str, float]:

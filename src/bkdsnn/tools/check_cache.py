@@ -4,19 +4,23 @@
 """
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
-from bkdsnn.assembly import load_trained
+from bkdsnn import paths
+from bkdsnn.command import run_stage
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
+from bkdsnn.data.views import view_count
+from bkdsnn.distributed.device import this_device
 from bkdsnn.errors import InputError
-from bkdsnn.params import Augmentation, load_params
-from bkdsnn.paths import digest
-from bkdsnn.seeding import default_device, derive_seed, make_deterministic
-from bkdsnn.stage import run_stage
-from bkdsnn.teachers import CachedTeacher, LiveTeacher
+from bkdsnn.files import digest
+from bkdsnn.params.recipe import Augmentation
+from bkdsnn.params.schema import load_params
+from bkdsnn.seeding import derive_seed, make_deterministic
+from bkdsnn.teachers.cached import CachedTeacher
+from bkdsnn.teachers.live import LiveTeacher
+from bkdsnn.trained import load_trained
 
 SAMPLE = 8  # batches that are computed anew
 ALLOWED = {"float32": 0.0, "float16": 1e-2, "bfloat16": 1e-2}  # of an output's largest value
@@ -37,12 +41,12 @@ def check_cache(key: str) -> None:
     entry = params.entry("caches", key)
     part, recipe = params.teachers[entry.teacher], params.recipes[entry.recipe]
     make_deterministic(threads=recipe.threads)
-    data, device = ArrayData(Path("data") / entry.dataset), default_device()
-    weights = Path("models/teachers") / entry.teacher
+    data, device = ArrayData(paths.dataset(entry.dataset)), this_device()
+    weights = paths.teacher(entry.teacher)
     cached = CachedTeacher(
-        Path("data/teacher_outputs") / key,
+        paths.teacher_outputs(key),
         data_digest=digest(data.folder),
-        views=recipe.augmentation.all_views,
+        views=view_count(recipe.augmentation),
         device=device,
     )
     if cached.manifest["teacher_sha256"] != digest(weights):
@@ -64,7 +68,7 @@ def compare(
         cached.checked(name)
     print(f"{cached.folder}: {sum(cached.manifest['bytes'].values()):,} bytes, all as the manifest says")
     samples, size = len(batches.data.splits["train"]), batches.batch_size
-    known = [(view, start) for view in range(augmentation.all_views) for start in range(0, samples, size)]
+    known = [(view, start) for view in range(view_count(augmentation)) for start in range(0, samples, size)]
     random = np.random.Generator(np.random.Philox(derive_seed("check-cache")))
     chosen = sorted({len(known) - 1, *random.permutation(len(known))[: SAMPLE - 1].tolist()})
     differences, largest = {}, {}

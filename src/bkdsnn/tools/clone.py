@@ -1,4 +1,4 @@
-"""A copy of this checkout in which the tiny table is reproduced: for the tests, and for what breaks it on purpose."""
+"""A copy of this checkout in which a small table is reproduced: for the tests, and for what breaks it on purpose."""
 
 import copy
 import os
@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[3]
 
 
 class Clone:
-    """A copy of this checkout's files in a git repository of its own, set to the tiny table, nothing reproduced."""
+    """A copy of this checkout's files in a git repository of its own, set to a small table, nothing reproduced."""
 
-    def __init__(self, folder: Path, *overrides: str) -> None:
+    def __init__(self, folder: Path, *overrides: str, table: str = "tiny") -> None:
         self.folder = folder
         folder.mkdir(parents=True)
         listed = subprocess.run(
@@ -27,7 +27,7 @@ class Clone:
             if name and source.is_file() and not name.startswith("results/") and name != "dvc.lock":
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, folder / name)
-        self.run(sys.executable, "-m", "bkdsnn.tools.compose", "table=tiny", *overrides, PYTHONPATH="src")
+        self.run(sys.executable, "-m", "bkdsnn.tools.compose", f"table={table}", *overrides, PYTHONPATH="src")
         self.run("git", "init", "-q")
         self.run("git", "config", "user.email", "test@example.org")
         self.run("git", "config", "user.name", "test")

@@ -6,7 +6,7 @@ from pathlib import Path
 from dvc.utils.hydra import compose_and_dump
 
 from bkdsnn.errors import InputError
-from bkdsnn.params import FILE
+from bkdsnn.params.read import FILE
 
 CONF = Path(__file__).parents[1] / "conf"
 

@@ -4,14 +4,15 @@ import json
 import sys
 from pathlib import Path
 
-from bkdsnn.assembly import load_trained
+from bkdsnn import paths
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
-from bkdsnn.export import export
-from bkdsnn.params import load_params
-from bkdsnn.paths import digest
+from bkdsnn.export.nir import export
+from bkdsnn.files import digest
+from bkdsnn.params.schema import load_params
 from bkdsnn.seeding import make_deterministic
+from bkdsnn.trained import load_trained
 
 SAMPLES = 32  # of the test split, on which file and network are compared
 
@@ -20,9 +21,9 @@ def export_run(key: str, target: Path | None) -> None:
     """Exports a run's weights after the last epoch; by default to `models/nir/<table>/<run>.nir`."""
     params = load_params()
     run = params.entry("runs", key)
-    source = Path("models/students") / run.table / key
-    target = target or Path("models/nir") / run.table / f"{key}.nir"
-    data = ArrayData(Path("data") / run.dataset)
+    source = paths.student(run.table, key)
+    target = target or paths.exported(run.table, key)
+    data = ArrayData(paths.dataset(run.dataset))
     make_deterministic(threads=params.recipes[run.recipe].threads)
     part = params.students[run.student]
     network = load_trained(source, part, data=data, which="last")

@@ -8,8 +8,9 @@ import re
 from html import escape
 from pathlib import Path
 
+from bkdsnn import paths
 from bkdsnn.errors import InputError
-from bkdsnn.paths import read_json
+from bkdsnn.files import read_json
 
 _NOTHING_FROM_OUTSIDE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = Path(__file__).with_name("page.css")
@@ -88,7 +89,7 @@ def _parsed(path: Path) -> tuple[str, list[list[str]], list[str]]:
 
 
 if __name__ == "__main__":
-    written = Path("results/index.html")
+    written = paths.RESULTS / "index.html"
     try:
         content = page(written.parent)
     except InputError as error:

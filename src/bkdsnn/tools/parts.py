@@ -7,11 +7,11 @@ import torch
 import yaml
 from torch import nn
 
-from bkdsnn import catalogue
+from bkdsnn import plugins
 from bkdsnn.contracts import Shape
-from bkdsnn.params import Augmentation
+from bkdsnn.params.read import validated
+from bkdsnn.params.recipe import Augmentation
 from bkdsnn.tools.compose import CONF, compose
-from bkdsnn.validation import validated
 
 # The end of a part's name says what it looks at: the shape of its inputs, and how many classes there are.
 LOOKS_AT: dict[str, tuple[Shape, int]] = {
@@ -44,6 +44,11 @@ def composed_parts() -> dict[str, dict[str, dict]]:
     return {group: content[group] for group in ("students", "teachers", "methods")}
 
 
+def main_method(methods: dict[str, dict]) -> dict:
+    """The part of the method that comparisons are about: the last column of those that say so."""
+    return max((part for part in methods.values() if part.get("role") == "main"), key=lambda part: part["column"])
+
+
 def composed_augmentation(name: str) -> Augmentation:
     """An augmentation of the catalogue."""
     content = composed("table=tiny", f"augmentation@recipes.digits.augmentation={name}")
@@ -60,7 +65,7 @@ def composed(*overrides: str) -> dict:
 
 def build(part: dict, *, input_shape: Shape, classes: int) -> nn.Module:
     """The network of a part, with the initial weights of seed 0."""
-    module = catalogue.load("network", part["network"])
+    module = plugins.load("network", part["network"])
     torch.manual_seed(0)
     settings = validated(module.Settings, part["settings"], where="settings")
     return module.Network(settings, input_shape=input_shape, classes=classes)

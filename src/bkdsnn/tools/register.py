@@ -1,16 +1,16 @@
 """The winning student of a table as a registered model: `python -m bkdsnn.tools.register [--table T] [--row R]`."""
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
 
+from bkdsnn import environment, paths
 from bkdsnn.errors import InputError
-from bkdsnn.params import load_params
-from bkdsnn.paths import digest, read_json
-from bkdsnn.registry import winner, write_model
-from bkdsnn.tracking import evaluation_tracker
+from bkdsnn.export.mlflow_model import winner, write_model
+from bkdsnn.files import digest, read_json
+from bkdsnn.params.schema import load_params
+from bkdsnn.tracking.tracker import evaluation_tracker
 
 
 def register(*, table: str | None, row: str | None) -> None:
@@ -22,11 +22,11 @@ def register(*, table: str | None, row: str | None) -> None:
         )
     if row is not None:
         params.entry("rows", row)
-    if os.environ.get("BKDSNN_TRACKING") == "off":
+    if not environment.tracked():
         raise InputError("BKDSNN_TRACKING is off: there is no store to register in")
-    results = Path("results/runs") / params.table
+    results = paths.runs(params.table)
     key, accuracy = winner(params, results, rows=[row] if row else params.rows)
-    run, source = params.runs[key], Path("models/students") / params.table / key
+    run, source = params.runs[key], paths.student(params.table, key)
     if read_json(results / key / "metrics.json")["model_sha256"] != digest(source):
         raise InputError(f"{results / key}: of other weights than {source}; run `dvc repro`")
     print(f"{key}: of the row {run.row}, {accuracy:.2f} % on the validation split in the mean over its seeds")

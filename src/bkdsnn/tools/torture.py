@@ -9,8 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
-from bkdsnn.stage import run_stage
 from bkdsnn.tools.clone import Clone
 
 KILLS = 20
@@ -36,12 +36,12 @@ def torture(seed: str) -> None:
         clones = [fresh.copy(Path(place) / "killed-1")]
         kills = 0
         while kills < KILLS:
-            told = _killed(clones[-1], moments)
-            if told is None:  # it was faster, and is whole: another one is killed
+            place = _killed(clones[-1], moments)
+            if place is None:  # it was faster, and is whole: another one is killed
                 clones.append(fresh.copy(Path(place) / f"killed-{len(clones) + 1}"))
                 continue
             kills += 1
-            print(f"kill {kills:2}: {told}", flush=True)
+            print(f"kill {kills:2}: {place}", flush=True)
         clones[-1].dvc("repro")
         for clone in clones:
             _compare(clone, unbroken)

@@ -8,13 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from bkdsnn.data.archives import located, unpacked
+from bkdsnn.data.archives import DOWNLOADED, located, unpacked
 from bkdsnn.data.arrays import Prepared, create_inputs
-from bkdsnn.data.files import Expected, fingerprint
+from bkdsnn.data.files import Expected
 from bkdsnn.data.splits import HeldOut, hold_out
 from bkdsnn.errors import InputError
-from bkdsnn.params import Closed
-from bkdsnn.paths import sha256
+from bkdsnn.files import sha256
+from bkdsnn.params.recipe import Closed
 
 _URL = "https://www.cs.toronto.edu/~kriz"
 _PIXELS = (3, 32, 32)
@@ -75,12 +75,6 @@ def check_raw(settings: Settings, *, raw: Path) -> None:
     located(raw / settings.root, version.folder, archive=version.archive)
 
 
-def raw_fingerprint(settings: Settings, *, raw: Path) -> str:
-    version, root = _VERSIONS[settings.version], raw / settings.root
-    folder = _found(settings, root)
-    return fingerprint([folder / name for name in (*version.train, version.test)], root=folder)
-
-
 def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
     """Writes all images `[N, 3, 32, 32]`, training images first."""
     version, found = _VERSIONS[settings.version], _found(settings, raw / settings.root)
@@ -109,13 +103,14 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
 
 def _found(settings: Settings, root: Path) -> Path:
     version = _VERSIONS[settings.version]
-    if settings.download and not (root / version.folder).is_dir() and not (root / version.archive).is_file():
+    there = (root / version.folder, root / version.archive, root / DOWNLOADED / version.archive)
+    if settings.download and not any(path.exists() for path in there):
         from torchvision.datasets.utils import download_url
 
         try:
-            download_url(f"{_URL}/{version.archive}", root, md5=version.md5)
+            download_url(f"{_URL}/{version.archive}", root / DOWNLOADED, md5=version.md5)
         except (OSError, RuntimeError) as error:
-            (root / version.archive).unlink(missing_ok=True)
+            (root / DOWNLOADED / version.archive).unlink(missing_ok=True)
             raise InputError(
                 f"{_URL}/{version.archive} could not be downloaded ({' '.join(str(error).split())}); put it into {root}"
             ) from error

@@ -8,10 +8,12 @@ from pydantic import PositiveInt
 
 from bkdsnn.data import event_files
 from bkdsnn.data.archives import located, unpacked
-from bkdsnn.data.event_files import Found, Recorded, Recordings
+from bkdsnn.data.event_files import Found, Recordings
 from bkdsnn.data.files import Expected, files_of_classes
+from bkdsnn.data.frame_writer import Recorded
 from bkdsnn.data.splits import Protocol, by_protocol
 from bkdsnn.errors import InputError
+from bkdsnn.events.formats import aedat2
 
 SENSOR = (128, 128)
 HOME = "https://ndownloader.figshare.com/files/7712788 (airplane; SpikingJelly's CIFAR10DVS lists all ten)"
@@ -45,7 +47,7 @@ def find(settings: Settings, root: Path) -> Found:
         classes=list(settings.classes),
         samples=[Recorded(path, int(label)) for path, label in zip(files, labels, strict=True)],
         splits=by_protocol(files, labels, settings.split),
-        format="aedat2",
+        format=aedat2,
         sensor=SENSOR,
     )
 
@@ -63,5 +65,4 @@ def _recordings(settings: Settings, root: Path) -> tuple[list[Path], np.ndarray]
     return files, np.array(labels)
 
 
-raw_fingerprint = partial(event_files.raw_fingerprint, find)
 prepare = partial(event_files.prepare, find)

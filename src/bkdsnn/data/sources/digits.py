@@ -9,7 +9,7 @@ from pydantic import Field
 from bkdsnn.data.arrays import Prepared, create_inputs
 from bkdsnn.data.files import Expected
 from bkdsnn.data.splits import Split, stratified_split
-from bkdsnn.params import Closed
+from bkdsnn.params.recipe import Closed
 
 
 class Settings(Closed):
@@ -28,11 +28,6 @@ def expected(settings: Settings) -> Expected:
 
 def check_raw(settings: Settings, *, raw: Path) -> None:
     """The images come with scikit-learn."""
-
-
-def raw_fingerprint(settings: Settings, *, raw: Path) -> str:
-    """The images come with scikit-learn."""
-    return ORIGIN
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:

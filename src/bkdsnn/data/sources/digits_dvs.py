@@ -1,23 +1,23 @@
 """The digits shown to a simulated event camera, written as AEDAT files in class folders, read back and made frames."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 from pydantic import NonNegativeInt
 
-from bkdsnn import seeding
 from bkdsnn.data.arrays import Prepared
-from bkdsnn.data.event_files import FrameSettings, Recorded, write_frames, write_preview
 from bkdsnn.data.files import Expected, files_of_classes
+from bkdsnn.data.frame_writer import FrameSettings, Recorded, write_frames, write_preview
 from bkdsnn.data.processes import in_processes
 from bkdsnn.data.sources import digits
 from bkdsnn.data.splits import Split, stratified_split
 from bkdsnn.errors import InputError
-from bkdsnn.events import camera
 from bkdsnn.events.camera import Camera, record
 from bkdsnn.events.formats import aedat2
-from bkdsnn.params import Closed
+from bkdsnn.params.recipe import Closed
+from bkdsnn.provenance.digests import code_of, file_digest
 from bkdsnn.seeding import derive_seed
 
 CLASSES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -41,17 +41,12 @@ def check_raw(settings: Settings, *, raw: Path) -> None:
     """The recordings are made from the digits by this code."""
 
 
-def raw_fingerprint(settings: Settings, *, raw: Path) -> str:
-    """The recordings are made from the digits by this code."""
-    return _fingerprint(settings)
-
-
 def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
     """Records what is not yet recorded under `raw`, then writes frames uint8 `[N, T, 2, h, w]`."""
     images, labels = digits.load()
     splits = stratified_split(labels, settings.split)
     chosen = np.sort(np.concatenate(list(splits.values())))
-    recordings = raw / "digits-dvs" / _fingerprint(settings)
+    recordings = raw / "digits-dvs" / _folder_name(settings)
     _record_missing(recordings, images, labels, chosen, settings)
 
     files, found_labels = files_of_classes(recordings, CLASSES, suffixes=(aedat2.SUFFIX,))
@@ -68,14 +63,14 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
     _, facts = write_frames(
         folder,
         samples,
-        format="aedat2",
+        format=aedat2,
         sensor=(settings.camera.sensor,) * 2,
         frames=settings.frames,
         skip_corrupt=0,
         root=recordings,
     )
     np.save(folder / "preview_image.npy", images[source_image[0]])
-    write_preview(folder, samples[0], row=0, format="aedat2")
+    write_preview(folder, samples[0], row=0, format=aedat2)
     return Prepared(
         classes=CLASSES,
         labels=found_labels,
@@ -112,9 +107,9 @@ def _record(path: Path, image: np.ndarray, camera: Camera, seed: int) -> None:
     aedat2.write(path, record(image, camera=camera, seed=seed))
 
 
-def _fingerprint(settings: Settings) -> str:
+def _folder_name(settings: Settings) -> str:
     """Recordings of other cameras, or made by other code, lie elsewhere, so that none is taken for another."""
-    digest = hashlib.sha256(f"{settings.camera.model_dump_json()} {settings.record_seed}".encode())
-    for module in (aedat2, camera, digits, seeding):
-        digest.update(Path(module.__file__).read_bytes())
-    return digest.hexdigest()[:12]
+    code = code_of("src/bkdsnn/events/camera.py", "src/bkdsnn/events/formats/aedat2.py")
+    code["digits"] = file_digest("src/bkdsnn/data/sources/digits.py")
+    made_of = [settings.camera.model_dump(mode="json"), settings.record_seed, code]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]

@@ -12,9 +12,11 @@ from pydantic import PositiveInt
 
 from bkdsnn.data import event_files
 from bkdsnn.data.archives import unpacked
-from bkdsnn.data.event_files import Found, Recorded, Recordings
+from bkdsnn.data.event_files import Found, Recordings
+from bkdsnn.data.frame_writer import Recorded
 from bkdsnn.data.splits import hold_out
 from bkdsnn.errors import InputError
+from bkdsnn.events.formats import aedat3
 
 SENSOR = (128, 128)
 CLASSES = [  # gesture_mapping.csv of the data set, labels 1 to 11
@@ -51,7 +53,7 @@ def find(settings: Settings, root: Path) -> Found:
         classes=CLASSES,
         samples=[*train, *test],
         splits=hold_out(everything[: len(train)], everything[len(train) :], labels, settings.split),
-        format="aedat3",
+        format=aedat3,
         sensor=SENSOR,
     )
 
@@ -94,5 +96,4 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"{path}: cannot be read ({error})") from error
 
 
-raw_fingerprint = partial(event_files.raw_fingerprint, find)
 prepare = partial(event_files.prepare, find)

@@ -6,11 +6,11 @@ import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
 from bkdsnn.data.arrays import Prepared, create_inputs
-from bkdsnn.data.files import as_facts, class_folders, files_of_classes, fingerprint
+from bkdsnn.data.files import as_facts, class_folders, files_of_classes
 from bkdsnn.data.images import SUFFIXES, Picture, fill
 from bkdsnn.data.splits import HeldOut, hold_out, without
 from bkdsnn.errors import InputError
-from bkdsnn.params import Closed
+from bkdsnn.params.recipe import Closed
 
 
 class Settings(Closed):
@@ -46,11 +46,6 @@ class Found:
         everything = np.arange(len(self.files))
         self.splits = hold_out(everything[: len(train[0])], everything[len(train[0]) :], self.labels, settings.split)
         self.facts = {"split": settings.split.in_words()}
-
-
-def raw_fingerprint(settings: Settings, *, raw: Path) -> str:
-    found = Found(settings, raw=raw)
-    return fingerprint(found.files, root=found.root)
 
 
 def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:

@@ -7,19 +7,16 @@ import numpy as np
 from tqdm import tqdm
 
 from bkdsnn.data.arrays import Prepared
-from bkdsnn.data.files import Expected, as_facts, class_folders, fingerprint
+from bkdsnn.data.files import Expected, as_facts, class_folders, listing_sha256
 from bkdsnn.data.images import check_header
-from bkdsnn.data.sources import image_folder
 from bkdsnn.data.sources.image_folder import Found, Settings
 from bkdsnn.data.splits import without
 from bkdsnn.errors import InputError
 
-__all__ = ["Settings", "check_raw", "expected", "prepare", "raw_fingerprint"]
+__all__ = ["Settings", "check_raw", "expected", "prepare"]
 
 _TRAIN, _CLASSES = 1_281_167, 1000
 _HOME = "https://image-net.org/download.php (ILSVRC2012, asks for an account)"
-
-raw_fingerprint = image_folder.raw_fingerprint
 
 
 def expected(settings: Settings) -> Expected:
@@ -54,7 +51,7 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
         splits=without(found.splits, np.array(list(damaged), dtype=np.int64)),
         facts={
             "origin": "ImageNet-1k folders, decoded on the fly",
-            "files_sha256": fingerprint(found.files, root=found.root),  # of names and sizes
+            "files_sha256": listing_sha256(found.files, root=found.root),  # of names and sizes
             "skipped": as_facts(damaged.values(), root=found.root),
             **found.facts,
         },

@@ -8,10 +8,12 @@ from pydantic import PositiveInt
 
 from bkdsnn.data import event_files
 from bkdsnn.data.archives import unpacked
-from bkdsnn.data.event_files import Found, Recorded, Recordings
+from bkdsnn.data.event_files import Found, Recordings
 from bkdsnn.data.files import class_folders, files_of_classes
+from bkdsnn.data.frame_writer import Recorded
 from bkdsnn.data.splits import Protocol, by_protocol
 from bkdsnn.errors import InputError
+from bkdsnn.events.formats import atis
 
 SENSOR = (180, 240)
 
@@ -32,7 +34,7 @@ def find(settings: Settings, root: Path) -> Found:
         classes=classes,
         samples=[Recorded(path, int(label)) for path, label in zip(files, labels, strict=True)],
         splits=by_protocol(files, labels, settings.split),
-        format="atis",
+        format=atis,
         sensor=SENSOR,
     )
 
@@ -46,5 +48,4 @@ def _recordings(settings: Settings, root: Path) -> tuple[list[str], list[Path], 
     return classes, *files_of_classes(found, classes, suffixes=(".bin",))
 
 
-raw_fingerprint = partial(event_files.raw_fingerprint, find)
 prepare = partial(event_files.prepare, find)

@@ -8,10 +8,12 @@ from pydantic import PositiveInt
 
 from bkdsnn.data import event_files
 from bkdsnn.data.archives import unpacked
-from bkdsnn.data.event_files import Found, Recorded, Recordings
+from bkdsnn.data.event_files import Found, Recordings
 from bkdsnn.data.files import files_of_classes
+from bkdsnn.data.frame_writer import Recorded
 from bkdsnn.data.splits import hold_out
 from bkdsnn.errors import InputError
+from bkdsnn.events.formats import atis
 
 SENSOR = (34, 34)
 CLASSES = [str(digit) for digit in range(10)]
@@ -36,7 +38,7 @@ def find(settings: Settings, root: Path) -> Found:
         classes=CLASSES,
         samples=[Recorded(path, int(label)) for path, label in zip([*train, *test], labels, strict=True)],
         splits=hold_out(everything[: len(train)], everything[len(train) :], labels, settings.split),
-        format="atis",
+        format=atis,
         sensor=SENSOR,
     )
 
@@ -56,5 +58,4 @@ def _recordings(settings: Settings, root: Path) -> list[tuple[list[Path], np.nda
     return parts
 
 
-raw_fingerprint = partial(event_files.raw_fingerprint, find)
 prepare = partial(event_files.prepare, find)

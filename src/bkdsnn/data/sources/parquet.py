@@ -7,12 +7,12 @@ import numpy as np
 from pydantic import Field, NonNegativeInt
 
 from bkdsnn.data.arrays import Prepared, create_inputs
-from bkdsnn.data.files import as_facts, fingerprint
+from bkdsnn.data.files import as_facts
 from bkdsnn.data.images import Picture, fill
 from bkdsnn.data.splits import HeldOut, hold_out, without
 from bkdsnn.errors import InputError
-from bkdsnn.params import Closed
-from bkdsnn.paths import sha256
+from bkdsnn.files import sha256
+from bkdsnn.params.recipe import Closed
 
 
 class Settings(Closed):
@@ -25,11 +25,6 @@ class Settings(Closed):
     picture: Picture
     split: HeldOut
     skip_corrupt: NonNegativeInt
-
-
-def raw_fingerprint(settings: Settings, *, raw: Path) -> str:
-    files = [path for part in (settings.train, settings.test) for path in _files(raw / settings.root, part)]
-    return fingerprint(files, root=raw / settings.root)
 
 
 def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import PositiveInt
 
-from bkdsnn import catalogue
+from bkdsnn import plugins
 from bkdsnn.data import event_files
-from bkdsnn.data.event_files import Found, Recorded, Recordings
+from bkdsnn.data.event_files import Found, Recordings
 from bkdsnn.data.files import class_folders, files_of_classes
+from bkdsnn.data.frame_writer import Recorded
 from bkdsnn.data.splits import Protocol, by_protocol
 
 
@@ -29,16 +30,15 @@ def find(settings: Settings, root: Path) -> Found:
         classes=classes,
         samples=[Recorded(path, int(label)) for path, label in zip(files, labels, strict=True)],
         splits=by_protocol(files, labels, settings.split),
-        format=settings.format,
+        format=plugins.load("format", settings.format),
         sensor=settings.sensor,
     )
 
 
 def _recordings(settings: Settings, root: Path) -> tuple[list[str], list[Path], np.ndarray]:
     classes = class_folders(root)
-    suffix = catalogue.load("format", settings.format).SUFFIX
+    suffix = plugins.load("format", settings.format).SUFFIX
     return classes, *files_of_classes(root, classes, suffixes=(suffix,))
 
 
-raw_fingerprint = partial(event_files.raw_fingerprint, find)
 prepare = partial(event_files.prepare, find)

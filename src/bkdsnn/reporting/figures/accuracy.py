@@ -4,17 +4,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from bkdsnn.params import Params
+from bkdsnn.params.schema import Params
+from bkdsnn.params.settings import settings_of
 from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.figures.style import Drawn, legend, look, panels, plain, short, teachers_of, with_results
-from bkdsnn.reporting.intervals import baseline_of, mean_and_std, paired_interval, top1
+from bkdsnn.reporting.intervals import mean_and_std, paired_interval, top1
+from bkdsnn.reporting.methods import baseline_of
 
 
 def accuracy(collected: Collected) -> list[Drawn]:
     """Top-1 by row: a mark per seed, the mean with its 95 % interval, the teacher as a dashed line."""
     groups = with_results(collected)
     figure, axes = panels(len(groups), width=3.8, height=3.6)
-    told = []
+    described = []
     for axis, (dataset, rows) in zip(axes[0], groups.items(), strict=True):
         for place, key in enumerate(rows):
             values, own = top1(key, collected), look(place)
@@ -22,9 +24,9 @@ def accuracy(collected: Collected) -> list[Drawn]:
             bar = None if np.isnan(half) else half
             axis.errorbar(place, mean, yerr=bar, fmt="_", ms=18, capsize=5, color=own.color)
             axis.plot(np.full(len(values), place), values, own.marker, ms=5, color=own.color, alpha=0.7, mec="white")
-            told.append(f"{key} {mean:.2f}")
+            described.append(f"{key} {mean:.2f}")
         for number, teacher in enumerate(teachers_of(rows, collected)):
-            value = collected.judged[teacher].metrics.test_top1
+            value = collected.evaluated[teacher].metrics.test_top1
             axis.axhline(value, ls=look(number + 1).ls, lw=1, color="0.35", label=f"{teacher} {value:.1f} %")
         legend(axis, loc="lower right", bbox_to_anchor=(1.0, 1.0))  # above: a whisker may reach any corner
         axis.set_xticks(range(len(rows)), short(rows), rotation=30, ha="right")
@@ -36,7 +38,13 @@ def accuracy(collected: Collected) -> list[Drawn]:
         f"A mark per seed ({len(collected.params.seeds)}), a bar for the mean with its 95 % interval; the teacher "
     )
     return [
-        Drawn("accuracy", figure, "Accuracy by row", f"{caption}is the dashed line.", f"Mean top-1: {', '.join(told)}.")
+        Drawn(
+            "accuracy",
+            figure,
+            "Accuracy by row",
+            f"{caption}is the dashed line.",
+            f"Mean top-1: {', '.join(described)}.",
+        )
     ]
 
 
@@ -80,7 +88,7 @@ def energy(collected: Collected) -> list[Drawn]:
     """Accuracy against the energy of one inference: a mark per row, bars for the standard deviation over seeds."""
     groups = with_results(collected)
     figure, axes = panels(len(groups), width=4.2, height=3.6)
-    told = []
+    described = []
     for axis, (dataset, rows) in zip(axes[0], groups.items(), strict=True):
         for place, (key, text) in enumerate(zip(rows, short(rows), strict=True)):
             used, right = (
@@ -90,13 +98,13 @@ def energy(collected: Collected) -> list[Drawn]:
             bars = {"xerr": _bar(used[1]), "yerr": _bar(right[1]), "elinewidth": 0.8, "capsize": 2}
             own = look(place)
             axis.errorbar(used[0], right[0], **bars, fmt=own.marker, ms=7, color=own.color, mec="white", label=text)
-            told.append(f"{key} {used[0]:.3g} µJ {right[0]:.2f} %")
+            described.append(f"{key} {used[0]:.3g} µJ {right[0]:.2f} %")
         axis.set(title=dataset, xlabel="energy of one inference (µJ)", ylabel="test top-1 (%), last epoch")
         axis.margins(0.15)
         legend(axis)
         plain(axis, grid="both")
     caption = "Marks are means over seeds, bars their standard deviation. Energy as in the table's note."
-    return [Drawn("energy", figure, "Accuracy against energy", caption, f"{'; '.join(told)}.")]
+    return [Drawn("energy", figure, "Accuracy against energy", caption, f"{'; '.join(described)}.")]
 
 
 def blur_ratio(collected: Collected) -> list[Drawn]:
@@ -105,7 +113,7 @@ def blur_ratio(collected: Collected) -> list[Drawn]:
     if not lines:
         return []
     figure, axes = panels(len(lines), width=4.6, height=3.6)
-    told = []
+    described = []
     for axis, ((dataset, _, _, teacher, method, _), points) in zip(axes[0], lines.items(), strict=True):
         intervals = {ratio: paired_interval(top1(row, collected)) for ratio, row in points.items()}
         means, halves = ([pair[place] for pair in intervals.values()] for place in (0, 1))
@@ -121,9 +129,11 @@ def blur_ratio(collected: Collected) -> list[Drawn]:
         axis.set(title=f"{dataset}, teacher {teacher}", xlabel="blur_ratio", ylabel="test top-1 (%), last epoch")
         legend(axis)
         plain(axis)
-        told += [f"{method} on {dataset} at {ratio:g}: {mean:.2f}" for ratio, mean in zip(points, means, strict=True)]
+        described += [
+            f"{method} on {dataset} at {ratio:g}: {mean:.2f}" for ratio, mean in zip(points, means, strict=True)
+        ]
     caption = "Means over seeds with 95 % intervals, a dot per seed; the grey band is the baseline's interval."
-    return [Drawn("blur_ratio", figure, "Accuracy against blur_ratio", caption, f"{'; '.join(told)}.")]
+    return [Drawn("blur_ratio", figure, "Accuracy against blur_ratio", caption, f"{'; '.join(described)}.")]
 
 
 def blurred_lines(collected: Collected) -> dict[tuple, dict[float, str]]:
@@ -131,7 +141,7 @@ def blurred_lines(collected: Collected) -> dict[tuple, dict[float, str]]:
     params = collected.params
     lines: dict[tuple, dict[float, str]] = {}
     for key, row in params.rows.items():
-        ratio = params.method_settings(row).get("blur_ratio")
+        ratio = settings_of(row, params).get("blur_ratio")
         if ratio is not None and collected.of_row(key):
             place = (row.dataset, row.student, row.recipe, row.teacher, row.method)
             lines.setdefault((*place, _others(params, key)), {})[ratio] = key
@@ -140,7 +150,7 @@ def blurred_lines(collected: Collected) -> dict[tuple, dict[float, str]]:
 
 def _others(params: Params, row: str) -> str:
     """All settings of a row's method but blur_ratio, as text."""
-    settings = params.method_settings(params.rows[row])
+    settings = settings_of(params.rows[row], params)
     return str(sorted((name, str(value)) for name, value in settings.items() if name != "blur_ratio"))
 
 

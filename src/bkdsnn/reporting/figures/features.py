@@ -4,9 +4,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bkdsnn.data.arrays import ArrayData
-from bkdsnn.reporting.collect import Collected, Judged
+from bkdsnn.params.settings import settings_of
+from bkdsnn.reporting.collect import Collected, Evaluated
 from bkdsnn.reporting.figures.style import Drawn, legend, look, panels, plain, plt, short, teachers_of, with_results
-from bkdsnn.reporting.intervals import baseline_of
+from bkdsnn.reporting.methods import baseline_of
 
 _SPREAD_LINES = 5  # more lines than this cannot be told apart
 
@@ -15,7 +16,7 @@ def maps(collected: Collected, data: dict[str, ArrayData]) -> list[Drawn]:
     """Feature maps and Grad-CAM of test samples: the inputs, the teachers, then each row's first seed."""
     drawn = []
     for dataset, rows in with_results(collected).items():
-        lines = {key: collected.judged[key] for key in teachers_of(rows, collected)}
+        lines = {key: collected.evaluated[key] for key in teachers_of(rows, collected)}
         lines |= {key: collected.of_row(key)[0] for key in rows}
         flat = [key for key, run in lines.items() if not len(run.maps)]  # a ViT's feature is a vector
         lines = {key: run for key, run in lines.items() if len(run.maps)}
@@ -23,21 +24,23 @@ def maps(collected: Collected, data: dict[str, ArrayData]) -> list[Drawn]:
             continue
         left_out = f" No map: {', '.join(flat)}, whose feature is a vector." if flat else ""
         inputs = _inputs(next(iter(lines.values())), data[dataset])
-        told = f"test samples of {dataset}: the inputs, then {', '.join(lines)}"
+        described = f"test samples of {dataset}: the inputs, then {', '.join(lines)}"
         figure = _grid(inputs, {key: list(run.maps) for key, run in lines.items()}, under=False)
         caption = (
             "Feature `last`, mean over time and channels, each map on its own scale; the first seed of each row."
             + left_out
         )
         drawn.append(
-            Drawn(f"feature_maps-{dataset}", figure, f"Feature maps, {dataset}", caption, f"Feature maps of {told}.")
+            Drawn(
+                f"feature_maps-{dataset}", figure, f"Feature maps, {dataset}", caption, f"Feature maps of {described}."
+            )
         )
         figure = _grid(inputs, {key: list(run.grad_cam) for key, run in lines.items()}, under=True)
         caption = (
             "Where feature `last` speaks for the true class (Grad-CAM, mean over time; bright: much, each on its own "
             "scale) over the input; the first seed of each row." + left_out
         )
-        drawn.append(Drawn(f"grad_cam-{dataset}", figure, f"Grad-CAM, {dataset}", caption, f"Grad-CAM of {told}."))
+        drawn.append(Drawn(f"grad_cam-{dataset}", figure, f"Grad-CAM, {dataset}", caption, f"Grad-CAM of {described}."))
     return drawn
 
 
@@ -48,9 +51,9 @@ def spread(collected: Collected) -> list[Drawn]:
     for axis, (dataset, lines) in zip(axes[0], groups.items(), strict=True):
         for place, (label, run) in enumerate(lines.items()):
             values = np.sort(run.spread)[::-1]
-            share = (np.arange(len(values)) + 0.5) / len(values)
+            portion = (np.arange(len(values)) + 0.5) / len(values)
             own = look(place)
-            axis.step(values, share, where="post", color=own.color, ls=own.ls, lw=1.6, label=label)
+            axis.step(values, portion, where="post", color=own.color, ls=own.ls, lw=1.6, label=label)
         axis.set(title=dataset, xlabel="value of feature `last`, mean over time", ylabel="share of values above")
         axis.set_yscale("log")
         legend(axis)
@@ -60,8 +63,8 @@ def spread(collected: Collected) -> list[Drawn]:
         "x, of the first seeds. The restoration block is thrown away after training: a student's line is its own "
         "feature, not the blurred or restored one. `blur` is the blur_ratio it was trained with."
     )
-    told = "; ".join(f"{dataset}: {', '.join(lines)}" for dataset, lines in groups.items())
-    return [Drawn("feature_spread", figure, "Distribution of the features", caption, f"Distributions of {told}.")]
+    described = "; ".join(f"{dataset}: {', '.join(lines)}" for dataset, lines in groups.items())
+    return [Drawn("feature_spread", figure, "Distribution of the features", caption, f"Distributions of {described}.")]
 
 
 def firing_rates(collected: Collected) -> list[Drawn]:
@@ -88,15 +91,16 @@ def firing_rates(collected: Collected) -> list[Drawn]:
         legend(axis)
         plain(axis)
     caption = "Mean over seeds and the test split; layers in the order in which they run."
-    told = "; ".join(f"{dataset}, {student}: {', '.join(rows)}" for (dataset, student), rows in groups.items())
-    return [Drawn("firing_rates", figure, "Firing rate per layer", caption, f"Firing rate of every layer of {told}.")]
+    described = "; ".join(f"{dataset}, {student}: {', '.join(rows)}" for (dataset, student), rows in groups.items())
+    alt = f"Firing rate of every layer of {described}."
+    return [Drawn("firing_rates", figure, "Firing rate per layer", caption, alt)]
 
 
-def _spread_lines(rows: list[str], collected: Collected) -> dict[str, Judged]:
+def _spread_lines(rows: list[str], collected: Collected) -> dict[str, Evaluated]:
     """Teachers, the baseline, and rows that match features, those without blur first."""
     params = collected.params
-    lines = {f"teacher {key}": collected.judged[key] for key in teachers_of(rows, collected)}
-    blurs = {row: params.method_settings(params.rows[row]).get("blur_ratio") for row in rows}
+    lines = {f"teacher {key}": collected.evaluated[key] for key in teachers_of(rows, collected)}
+    blurs = {row: settings_of(params.rows[row], params).get("blur_ratio") for row in rows}
     baselines = [row for row in rows if baseline_of(params.rows[row], params) == row]
     matched = sorted((row for row in rows if blurs[row] is not None), key=lambda row: blurs[row])
     for row in [*baselines, *matched]:
@@ -106,7 +110,7 @@ def _spread_lines(rows: list[str], collected: Collected) -> dict[str, Judged]:
     return lines
 
 
-def _inputs(run: Judged, data: ArrayData) -> list[np.ndarray]:
+def _inputs(run: Evaluated, data: ArrayData) -> list[np.ndarray]:
     """The samples shown, as images `[H, W]` or `[H, W, 3]`; event frames are summed over time and polarity."""
     samples = data.inputs[np.array(run.metrics.shown_samples)]
     if samples.ndim == 5:  # [N, T, C, H, W]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import matplotlib
 from PIL import Image
 
-from bkdsnn.params import Params
+from bkdsnn.params.schema import Params
 from bkdsnn.reporting.collect import Collected
 
 matplotlib.use("Agg")
@@ -74,7 +74,7 @@ def with_results(collected: Collected) -> dict[str, list[str]]:
 def teachers_of(rows: list[str], collected: Collected) -> list[str]:
     """The teachers of these rows that have results."""
     named = {collected.params.rows[row].teacher for row in rows} - {None}
-    return sorted(named & set(collected.judged))
+    return sorted(named & set(collected.evaluated))
 
 
 def short(keys: list[str]) -> list[str]:

@@ -1,0 +1,24 @@
+"""The one device of this process, the same in training, caching and evaluation."""
+
+import torch
+
+from bkdsnn import environment
+from bkdsnn.distributed import launcher
+from bkdsnn.distributed.gpu_pool import take_device
+from bkdsnn.errors import InputError
+
+
+def this_device() -> torch.device:
+    """This process's own accelerator of this machine, or the CPU; `BKDSNN_ACCELERATOR` asks for one of them.
+
+    Raises `InputError` where the machine has not what is asked for.
+    """
+    wanted = environment.accelerator()
+    if wanted == "cpu":
+        return torch.device("cpu")
+    take_device()
+    there = torch.accelerator.current_accelerator(check_available=True)
+    kind = there.type if there else "cpu"
+    if wanted not in ("auto", kind):
+        raise InputError(f"BKDSNN_ACCELERATOR: {wanted} is asked for, this machine has {kind}")
+    return torch.device("cpu") if kind == "cpu" else torch.device(kind, launcher.local_rank())

@@ -1,0 +1,113 @@
+"""What a trained network is worth: its folder under `results/runs/`."""
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from bkdsnn import paths
+from bkdsnn.data.arrays import ArrayData
+from bkdsnn.data.batches import Batches
+from bkdsnn.distributed.device import this_device
+from bkdsnn.evaluation.activity import FiringRates, SpikeCounter, parameter_count, predictions
+from bkdsnn.evaluation.energy import OperationCounter, Operations
+from bkdsnn.evaluation.feature_maps import FeatureMaps, feature_maps
+from bkdsnn.files import digest, new_folder, read_json, write_csv, write_json
+from bkdsnn.params.schema import Recipe, Student
+from bkdsnn.seeding import make_deterministic
+from bkdsnn.tracking.tracker import AnyTracker
+from bkdsnn.trained import load_trained
+
+MAP_CLASSES = 6  # of so many classes the first test sample is shown in the figures
+
+
+class Found(NamedTuple):
+    """What was found on the test split. actual, last, best: `[N]` true classes, and those of last and best weights."""
+
+    actual: np.ndarray
+    last: np.ndarray
+    best: np.ndarray
+    rates: FiringRates
+    operations: Operations
+    maps: FeatureMaps
+    network: nn.Module
+
+    def metrics(self) -> dict[str, float | int | None]:
+        """The numbers of the table; accuracies in percent, energy in uJ."""
+        return {
+            "test_top1": 100.0 * float((self.last == self.actual).mean()),
+            "test_top1_validation_choice": 100.0 * float((self.best == self.actual).mean()),
+            "firing_rate": None if math.isnan(self.rates.overall) else self.rates.overall,
+            "macs": self.operations.macs,
+            "synaptic_operations": self.operations.synaptic_operations,
+            "energy_uj": self.operations.energy_uj,
+            "parameters": parameter_count(self.network),
+        }
+
+
+def evaluate_network(
+    source: Path,
+    target: Path,
+    *,
+    part: Student,
+    dataset: str,
+    recipe: Recipe,
+    facts: dict[str, Any],
+    tracker: AnyTracker,
+) -> None:
+    """Writes what the network in `source` is worth, and what the figures show of it.
+
+    metrics.json, history.csv, predictions.csv, and as arrays feature_maps, grad_cam and feature_spread. The network
+    runs in float32, also where it was trained with less.
+    """
+    data = ArrayData(paths.dataset(dataset))
+    make_deterministic(threads=recipe.threads)
+    found = _look(source, part, data=data, batch_size=recipe.batch_size)
+    with new_folder(target) as folder:
+        _write(folder, found, facts={**facts, **_provenance(source)}, split=data.manifest["facts"]["split"])
+        shutil.copyfile(source / "history.csv", folder / "history.csv")
+    _track(tracker, found, target)
+
+
+def _look(source: Path, part: Student, *, data: ArrayData, batch_size: int) -> Found:
+    """One pass of each of the two weights over the test split, and a last one over the samples that are shown."""
+    device = this_device()
+    batches = Batches(data, batch_size=batch_size, device=device)
+    best_network, network = (load_trained(source, part, data=data, which=w).to(device) for w in ("best", "last"))
+    _, best = predictions(best_network, batches.plain("test"))
+    with SpikeCounter(network) as spikes, OperationCounter() as counted:
+        actual, last = predictions(network, batches.plain("test"))
+    classes = np.unique(actual)[:MAP_CLASSES].tolist()
+    maps = feature_maps(network, batches.plain("test"), classes=classes)
+    return Found(actual, last, best, spikes.rates(), counted.per_sample(len(actual)), maps, network)
+
+
+def _provenance(source: Path) -> dict[str, Any]:
+    manifest = read_json(source / "manifest.json")
+    kept = ("data_sha256", "teacher_sha256", "best_epoch", "epochs")
+    return {**{name: manifest[name] for name in kept}, "model_sha256": digest(source)}
+
+
+def _write(folder: Path, found: Found, *, facts: dict[str, Any], split: str) -> None:
+    write_csv(folder / "predictions.csv", {"actual": found.actual.tolist(), "predicted": found.last.tolist()})
+    np.save(folder / "feature_maps.npy", found.maps.maps)
+    np.save(folder / "grad_cam.npy", found.maps.grad_cam)
+    np.save(folder / "feature_spread.npy", found.maps.spread)
+    own = {
+        "firing_rate_per_layer": [[name, rate] for name, rate in found.rates.per_layer.items()],  # in their order
+        "shown_samples": found.maps.samples.tolist(),
+        "split": split,
+        "test_samples": len(found.actual),
+        "time_steps": getattr(found.network, "time_steps", None),
+    }
+    write_json(folder / "metrics.json", {**facts, **found.metrics(), **own})
+
+
+def _track(tracker: AnyTracker, found: Found, target: Path) -> None:
+    tracker.metrics({name: value for name, value in found.metrics().items() if value is not None})
+    tracker.metrics({f"firing_rate.{name}": rate for name, rate in found.rates.per_layer.items()})
+    for path in sorted(target.iterdir()):
+        tracker.artifact(path)

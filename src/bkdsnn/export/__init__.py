@@ -1,0 +1,1 @@
+"""How a student leaves the project."""

@@ -1,0 +1,120 @@
+"""A network of another library as one of ours: inputs resized, features tapped by module name, weights loaded."""
+
+import difflib
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bkdsnn.contracts import NetOutput, Shape
+from bkdsnn.errors import InputError
+from bkdsnn.layers.weights import load_weights, read_weights
+from bkdsnn.params.recipe import Closed, Key
+from bkdsnn.paths import raw_data
+
+HUB = "hub:"
+
+
+def _has_last(taps: dict[str, str]) -> dict[str, str]:
+    if "last" not in taps or {"index", "logits"} & set(taps):
+        raise ValueError("one feature is called last, none index or logits")
+    return taps
+
+
+class PretrainedSettings(Closed):
+    """taps: features by name, each the output of a module as the library calls it; `last` is one of them.
+
+    tokens: what is taken of a transformer's tokens `[B, N, C]`: the class token or the mean of the others.
+    input_size: height and width that inputs are resized to (null: they stay as they are).
+    weights: null starts at random; `hub:TAG` downloads what the library calls so; anything else is a file below
+    `BKDSNN_DATA`, whose SHA-256 may be given. new_head leaves the classifier of the weights out.
+    """
+
+    taps: Annotated[dict[Key, str], AfterValidator(_has_last)]
+    tokens: Literal["class", "mean"]
+    input_size: PositiveInt | None
+    interpolation: Literal["bilinear", "bicubic"]
+    weights: str | None
+    weights_sha256: str | None = Field(pattern="^[0-9a-f]{64}$")
+    new_head: bool
+
+
+class PretrainedNetwork(nn.Module):
+    """Maps images `[B, C, H, W]` to logits and tapped features: maps `[1, B, C, H, W]` or vectors `[1, B, C]`."""
+
+    head: tuple[str, ...]  # the modules of the classifier
+
+    def __init__(self, settings: PretrainedSettings, model: nn.Module, *, input_shape: Shape) -> None:
+        super().__init__()
+        if len(input_shape) != 3:
+            raise InputError(f"this network takes images (C, H, W), the data set has recordings {input_shape}")
+        self.settings = settings
+        self.model = model
+        self._tapped: dict[str, Tensor] = {}
+        modules = dict(model.named_modules())
+        for feature, name in settings.taps.items():
+            if name not in modules:
+                raise InputError(f"taps.{feature}: the network has no module '{name}': {_nearest(name, list(modules))}")
+            modules[name].register_forward_hook(self._keeper(feature))
+
+    def load_initial_weights(self) -> None:
+        """Loads the weights that training starts from; `InputError` where they do not fit."""
+        settings = self.settings
+        if settings.weights is None:
+            return
+        if settings.weights.startswith(HUB):
+            try:
+                state = self.download(settings.weights.removeprefix(HUB))
+            except (OSError, RuntimeError, ValueError, KeyError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise InputError(
+                    f"weights: {settings.weights} could not be downloaded ({type(error).__name__}: {reason}); "
+                    f"a file below {raw_data()} can be named instead"
+                ) from error
+        else:
+            state = read_weights(raw_data() / settings.weights, expected_sha256=settings.weights_sha256)
+        load_weights(self.model, state, source=settings.weights, new=self.head if settings.new_head else ())
+
+    def download(self, tag: str) -> dict[str, Tensor]:
+        """The library's own weights of that name."""
+        raise NotImplementedError
+
+    def forward(self, inputs: Tensor) -> NetOutput:
+        size = self.settings.input_size
+        if size is not None and inputs.shape[-2:] != (size, size):
+            inputs = F.interpolate(inputs, (size, size), mode=self.settings.interpolation, align_corners=False)
+        logits = self.model(inputs)
+        features = {name: self._feature(self._tapped.pop(name)).unsqueeze(0) for name in self.settings.taps}
+        return NetOutput(logits=logits.unsqueeze(0), features=features)
+
+    def _keeper(self, feature: str):
+        def keep(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+            self._tapped[feature] = output
+
+        return keep
+
+    def _feature(self, output: Tensor) -> Tensor:
+        """A module's output as map `[B, C, H, W]` or vector `[B, C]`."""
+        if output.dim() == 4 and getattr(self.model, "output_fmt", "NCHW") == "NHWC":
+            return output.permute(0, 3, 1, 2)  # [B, C, H, W]
+        if output.dim() != 3:
+            return output
+        prefix = getattr(self.model, "num_prefix_tokens", 1)
+        if self.settings.tokens == "mean":
+            return output[:, prefix:].mean(1)  # [B, C]
+        if prefix == 0:
+            raise InputError("tokens: class: the network has no class token, use mean")
+        return output[:, 0]
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    """The names that there are; of a long list the nearest, and the outermost."""
+    names = [known for known in names if known]
+    if len(names) <= 40:
+        return f"it has {', '.join(names)}"
+    near = difflib.get_close_matches(name, names, n=5)
+    outer = [known for known in names if "." not in known]
+    return (
+        f"of its {len(names)} modules the nearest are {', '.join(near) or '(none)'}, the outermost {', '.join(outer)}"
+    )

@@ -1,0 +1,1 @@
+"""What may stand in params.yaml, and what follows from it: no network, no data, no training."""

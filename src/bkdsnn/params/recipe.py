@@ -1,0 +1,141 @@
+"""How a network is trained: the closed schema of a recipe, and of every other mapping."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+Key = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Closed(BaseModel):
+    """A frozen mapping in which an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ResizedCrop(Closed):
+    """A random part of the image (`scale` of its area, sides in `ratio`), resized: timm's RandomResizedCrop."""
+
+    scale: tuple[PositiveFloat, PositiveFloat]
+    ratio: tuple[PositiveFloat, PositiveFloat]
+    interpolation: Literal["bilinear", "bicubic", "random"]
+
+
+class Mixup(Closed):
+    """Two samples mixed, pixels and labels, with `probability`: added with a weight from Beta(mixup_alpha), or, with
+    `switch_probability`, one pasted into the other (cutmix_alpha). From `off_epoch` on (null: never off) nothing is."""
+
+    mixup_alpha: PositiveFloat | None
+    cutmix_alpha: PositiveFloat | None
+    switch_probability: Probability
+    probability: Probability
+    off_epoch: NonNegativeInt | None
+
+    @model_validator(mode="after")
+    def _alphas_of_what_happens(self) -> Self:
+        needs = {"mixup_alpha": self.switch_probability < 1, "cutmix_alpha": self.switch_probability > 0}
+        for name, needed in needs.items():
+            if needed != (getattr(self, name) is not None):
+                raise ValueError(
+                    f"switch_probability {self.switch_probability} and {name} {getattr(self, name)} differ"
+                )
+        return self
+
+
+class Augmentation(Closed):
+    """How many views of a sample exist, and what makes one, in this order.
+
+    resized_crop (of image files), flip (left-right, probability), shift (by up to so many pixels, zeros move in),
+    rand_augment (timm's name for it), snn_augment (of event frames), mixup, and erase (a rectangle becomes the mean
+    colour, probability).
+    """
+
+    views: PositiveInt
+    augment_seed: NonNegativeInt
+    resized_crop: ResizedCrop | None
+    flip: Probability
+    shift: NonNegativeInt
+    rand_augment: Annotated[str, Field(pattern=r"^rand(-(m|n|p|mstd|mmax|inc)[0-9.]+)+$")] | None
+    snn_augment: bool
+    mixup: Mixup | None
+    erase: Probability
+
+
+class Optimiser(Closed):
+    """Momentum is SGD's, and AdamW's first beta. Biases and other 1-D parameters do not decay."""
+
+    name: Literal["adamw", "sgd"]
+    lr: PositiveFloat
+    weight_decay: NonNegativeFloat
+    momentum: float = Field(ge=0.0, lt=1.0)
+
+
+class Schedule(Closed):
+    """Linear warm-up from `warmup_lr`, a cosine towards `min_lr`, and `cooldown_epochs` at `min_lr`.
+
+    The cosine begins at epoch 0, so that the warm-up covers its start, and would end with the first epoch after it.
+    """
+
+    warmup_epochs: NonNegativeInt
+    warmup_lr: NonNegativeFloat
+    min_lr: NonNegativeFloat
+    cooldown_epochs: NonNegativeInt
+
+
+class Cache(Closed):
+    """Whether students read the teacher's outputs from a cache, and how they are stored."""
+
+    enabled: bool
+    dtype: Literal["float32", "float16", "bfloat16"]
+
+
+class Speed(Closed):
+    """What makes a step faster and rounds differently: the same number to a few units in the last place.
+
+    channels_last: maps lie in memory pixel by pixel, not channel by channel. fused_neurons: on a CPU a neuron's steps
+    are one operator of ours (false: SpikingJelly's), in training (channels_last, not compiled) together with the batch
+    norm before it; so are batch norm and max-pooling. compile: torch.compile of the student.
+    """
+
+    channels_last: bool
+    fused_neurons: bool
+    compile: bool
+
+
+class Recipe(Closed):
+    """Everything about a training run that is neither data, network, method nor seed.
+
+    `epochs` counts all of them, warm-up and cool-down too. Epochs 0 takes a network with the weights it starts from: a
+    teacher that others trained.
+    """
+
+    epochs: NonNegativeInt
+    batch_size: PositiveInt
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    threads: PositiveInt | None
+    optimiser: Optimiser
+    schedule: Schedule
+    augmentation: Augmentation
+    cache: Cache
+    speed: Speed
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Self:
+        warmup, cooldown = self.schedule.warmup_epochs, self.schedule.cooldown_epochs
+        if warmup + cooldown >= max(self.epochs, 1):
+            and_cooldown = f" and cooldown_epochs {cooldown}" if cooldown else ""
+            raise ValueError(f"warmup_epochs {warmup}{and_cooldown} leave nothing of {self.epochs} epochs")
+        for name in ("warmup_lr", "min_lr"):
+            if (value := getattr(self.schedule, name)) > self.optimiser.lr:
+                raise ValueError(f"{name} {value} is above lr {self.optimiser.lr}")
+        return self

@@ -1,0 +1,95 @@
+"""From the rows of a table to its runs: what the Hydra resolvers compute and `check_params` checks again.
+
+Plain dicts in, plain dicts out; DVC imports this while it composes, so nothing heavy is imported here.
+"""
+
+from bkdsnn import paths
+from bkdsnn.errors import InputError
+
+
+def cache_key(row: dict) -> str:
+    """What one cache of teacher outputs is called: it serves all rows with this teacher and recipe."""
+    return f"{row['teacher']}-{row['recipe']}"
+
+
+def runs_of(*, rows: dict, seeds: list[int], table: str, parts: dict[str, dict]) -> dict[str, dict]:
+    """One run per row and seed; citations stay behind, so that a corrected one retrains nothing."""
+    return {
+        f"{key}-s{seed}": _run(key, row, seed=seed, table=table, parts=parts)
+        for key, row in rows.items()
+        for seed in seeds
+    }
+
+
+def caches_of(*, rows: dict, recipes: dict[str, dict], teachers: dict[str, dict]) -> dict[str, dict]:
+    """The caches that the rows read, by key."""
+    caches: dict[str, dict] = {}
+    for key, row in rows.items():
+        if not row["teacher"] or not _part("recipes", row["recipe"], recipes, key)["cache"]["enabled"]:
+            continue
+        teacher = _part("teachers", row["teacher"], teachers, key)
+        entry = {name: row[name] for name in ("teacher", "recipe")}
+        entry |= {name: teacher[name] for name in ("dataset", "network")}
+        if caches.setdefault(cache_key(row), entry) != entry:
+            raise InputError(f"rows.{key}: another teacher and recipe are called '{cache_key(row)}' too: rename one")
+    return caches
+
+
+def teacher_runs_of(*, teachers: dict[str, dict], methods: dict[str, dict]) -> dict[str, dict]:
+    """One run per teacher: its data set, and the code that makes it."""
+    return {
+        key: {
+            "dataset": teacher["dataset"],
+            "code_network": f"networks/{teacher['network']}",
+            "code_method": f"methods/{_part('methods', teacher['method'], methods, key, group='teachers')['method']}",
+        }
+        for key, teacher in teachers.items()
+    }
+
+
+def _run(key: str, row: dict, *, seed: int, table: str, parts: dict[str, dict]) -> dict:
+    for kind in ("dataset", "student", "method", "recipe"):
+        _part(f"{kind}s", row[kind], parts[f"{kind}s"], key)
+    if row["teacher"]:
+        _part("teachers", row["teacher"], parts["teachers"], key)
+    return {
+        "table": table,
+        "row": key,
+        "seed": seed,
+        "dataset": row["dataset"],
+        "student": row["student"],
+        "teacher": row["teacher"],
+        "method": row["method"],
+        "method_settings": dict(row.get("method_settings") or {}),
+        "recipe": row["recipe"],
+        "teacher_path": _teacher_path(row, parts["recipes"][row["recipe"]]),
+        "teacher_data": paths.dataset(_teacher_dataset(row, parts)).as_posix(),
+        "code_student": f"networks/{parts['students'][row['student']]['network']}",
+        "code_teacher": f"networks/{_teacher_network(row, parts)}",
+        "code_method": f"methods/{parts['methods'][row['method']]['method']}",
+    }
+
+
+def _part(kind: str, name: str, known: dict, asker: str, *, group: str = "rows") -> dict:
+    if name not in known:
+        raise InputError(f"{group}.{asker}: '{name}' is missing in {kind}; there are {', '.join(known) or 'none'}")
+    return known[name]
+
+
+def _teacher_path(row: dict, recipe: dict) -> str:
+    """What a run reads of its teacher: cached outputs, its weights, or (without teacher) nothing but the data."""
+    if not row["teacher"]:
+        return paths.dataset(row["dataset"]).as_posix()
+    cached = recipe["cache"]["enabled"]
+    return (paths.teacher_outputs(cache_key(row)) if cached else paths.teacher(row["teacher"])).as_posix()
+
+
+def _teacher_dataset(row: dict, parts: dict[str, dict]) -> str:
+    """What the teacher looks at: the row's own data set, or another cut of the same recordings."""
+    return parts["teachers"][row["teacher"]]["dataset"] if row["teacher"] else row["dataset"]
+
+
+def _teacher_network(row: dict, parts: dict[str, dict]) -> str:
+    """A live teacher's file; where none runs, the student's file again."""
+    live = row["teacher"] and not parts["recipes"][row["recipe"]]["cache"]["enabled"]
+    return (parts["teachers"][row["teacher"]] if live else parts["students"][row["student"]])["network"]

@@ -1,0 +1,1 @@
+"""Teachers, and the cache of what they say."""

@@ -1,0 +1,46 @@
+"""A teacher that runs beside its student, and none at all: `teacher(batch)`, without gradient, always in eval mode."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bkdsnn.contracts import Batch, NetOutput
+from bkdsnn.errors import InputError
+
+
+class NoTeacher:
+    """The teacher of a row that has none."""
+
+    def __call__(self, batch: Batch) -> None:
+        return None
+
+
+class LiveTeacher:
+    """Runs the teacher's network on every batch and keeps the features that are asked for.
+
+    `look` gives the teacher's own inputs for a batch (another cut of the same recordings); by default the student's.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, features: list[str], look: Callable[[Batch], Tensor] = lambda batch: batch.inputs
+    ) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.features = features
+        self.look = look
+
+    def __call__(self, batch: Batch) -> NetOutput:
+        inputs = self.look(batch)
+        with torch.inference_mode():
+            output = self.network(inputs)
+        # Clones, as no loss may keep a tensor of inference mode for its backward.
+        features = {name: feature.clone() for name, feature in self.kept(output.features).items()}
+        return NetOutput(logits=output.logits.clone(), features=features)
+
+    def kept(self, by_name: dict[str, Any]) -> dict[str, Any]:
+        """What belongs to the features that are asked for; `InputError` where the network has no such feature."""
+        for name in self.features:
+            if name not in by_name:
+                raise InputError(f"the teacher has no feature '{name}': it has {', '.join(by_name)}")
+        return {name: by_name[name] for name in self.features}

@@ -1,0 +1,125 @@
+"""What `tools.bench.step` lets take turns: distillation steps of SpikingJelly's stock layers and of ours."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bkdsnn import plugins
+from bkdsnn.contracts import Batch, NetOutput
+from bkdsnn.layers.fused.switch import apply_speed
+from bkdsnn.params.recipe import Optimiser, Speed
+from bkdsnn.seeding import draw_keys
+from bkdsnn.teachers.live import LiveTeacher
+from bkdsnn.tools.bench.stock import SewResNet, Spikingformer
+from bkdsnn.tools.parts import build, composed_parts, main_method
+from bkdsnn.training.optimiser import make_optimiser
+
+STOCK = {"spikingformer-4-384-cifar": Spikingformer, "sew-small-cifar": SewResNet}
+VIT, RESNET = "vit-small-cifar", "resnet-small-cifar"  # the official recipe's teacher, and a SEW-ResNet's twin
+PAIRS = (("spikingformer-4-384-cifar", VIT), ("sew-small-cifar", VIT), ("sew-small-cifar", RESNET))
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One contender: the official recipe's step, or ours with its switches."""
+
+    student: str = "spikingformer-4-384-cifar"
+    teacher: str = VIT
+    stock: bool = False
+    live: bool = False
+    precision: str = "bf16"
+    channels_last: bool = True
+    fused_neurons: bool = True
+    compile: bool = False
+    batch_size: int = 32
+    time_steps: int = 4
+
+
+OURS = Setup()
+BASELINE = replace(OURS, stock=True, live=True, precision="fp32")
+RATIOS = {
+    "baseline: stock layers, fp32, live teacher": BASELINE,
+    "ours, fp32, live teacher": replace(OURS, live=True, precision="fp32"),
+    "ours, bf16, live teacher": replace(OURS, live=True),
+    "ours, bf16, cached teacher": OURS,
+}
+SWITCHES = {
+    "all: bf16, cache, channels_last, fused neurons": OURS,
+    "with torch.compile": replace(OURS, compile=True),
+    "SpikingJelly's neurons": replace(OURS, fused_neurons=False),
+    "channels first": replace(OURS, channels_last=False),
+    "fp32": replace(OURS, precision="fp32"),
+    "live teacher": replace(OURS, live=True),
+}
+
+
+class _Held:
+    """A teacher's outputs, read from memory-mapped arrays as a cache's are."""
+
+    def __init__(self, teacher: LiveTeacher, batch: Batch) -> None:
+        output = teacher(batch)
+        self._folder = tempfile.TemporaryDirectory()
+        self._arrays = {}
+        for name, tensor in {"logits": output.logits, **output.features}.items():
+            path = Path(self._folder.name) / f"{name}.npy"
+            np.save(path, tensor.transpose(0, 1).numpy())  # [B, T, ...]
+            self._arrays[name] = np.load(path, mmap_mode="r")
+
+    def __call__(self, batch: Batch) -> NetOutput:
+        rows = batch.index.numpy()
+        outputs = {name: torch.from_numpy(array[rows]).transpose(0, 1) for name, array in self._arrays.items()}
+        return NetOutput(logits=outputs.pop("logits"), features=outputs)
+
+
+def step_of(setup: Setup) -> Callable[[], None]:
+    """One whole step: teacher, student, method, backward, optimiser."""
+    parts = composed_parts()
+    shape = (3, 32, 32)
+    if setup.stock:
+        torch.manual_seed(0)
+        student = STOCK[setup.student](time_steps=setup.time_steps)
+    else:
+        part = parts["students"][setup.student]
+        part["settings"]["time_steps"] = setup.time_steps
+        student = build(part, input_shape=shape, classes=10)
+        apply_speed(student, Speed(**{name: getattr(setup, name) for name in Speed.model_fields}))
+    teacher = LiveTeacher(build(parts["teachers"][setup.teacher], input_shape=shape, classes=10), features=["last"])
+    batch = _batch(setup.batch_size, shape)
+    if not setup.live:
+        teacher = _Held(teacher, batch)
+    learner, method = student, _method(main_method(parts["methods"]), student, teacher(batch), batch)
+    optimiser = make_optimiser(
+        nn.ModuleList([learner, method]), Optimiser(name="adamw", lr=5e-4, weight_decay=0.06, momentum=0.9)
+    )
+
+    def step() -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=setup.precision == "bf16"):
+            output = learner(batch.inputs)
+            terms = method(student=output, teacher=teacher(batch), labels=batch.labels, draws=batch.draws)
+            loss: Tensor = sum(terms.values())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    student.train()
+    return step
+
+
+def _batch(size: int, shape: tuple[int, ...]) -> Batch:
+    torch.manual_seed(0)
+    index = torch.arange(size)
+    draws = draw_keys("method", seed=0, epoch=0, index=index)
+    return Batch(inputs=torch.randn(size, *shape), labels=index % 10, index=index, draws=draws, view=0)
+
+
+def _method(part: dict, student: nn.Module, teacher_output: NetOutput, batch: Batch) -> nn.Module:
+    module = plugins.load("method", part["method"])
+    with torch.no_grad():
+        shapes = student.eval()(batch.inputs[:2]).feature_shapes()
+    torch.manual_seed(0)
+    return module.Method(module.Settings(**part["settings"]), student=shapes, teacher=teacher_output.feature_shapes())

@@ -1,0 +1,1 @@
+"""What a table would cost before anything of it runs."""

@@ -1,0 +1,1 @@
+"""MLflow, and what is measured for it; nothing here is hashed."""

@@ -1,0 +1,172 @@
+"""MLflow's store, where the calls of `tracking` are carried out.
+
+One store at the project's root for all experiments (`MLFLOW_TRACKING_URI` where it is set), one run per trained model,
+children of one parent run per experiment.
+"""
+
+import contextlib
+import logging
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from bkdsnn import environment
+from bkdsnn.tracking.names import experiment_tags, named
+from bkdsnn.tracking.tracker import store_uri
+
+EXPERIMENT = "bkdsnn"
+_MODEL, _PARENT, _KIND, _IDENTITY = "bkdsnn.model", "bkdsnn.experiment", "bkdsnn.kind", "bkdsnn.identity"
+
+
+class Store:
+    """One open MLflow run."""
+
+    def __init__(
+        self,
+        *,
+        lock: contextlib.AbstractContextManager,
+        mode: str,
+        name: str = "",
+        kind: str = "",
+        seed: int = 0,
+        digest: str = "",
+        identity: str = "",
+    ) -> None:
+        self._connect()
+        self._commit = _commit()
+        self._name_of_experiment = environment.foreign("DVC_EXP_NAME") or f"repro-{self._commit[:10]}"
+        self._goes_on = mode == "train"
+        self._monitor = None
+        if mode == "experiment":
+            self._run = self._parent()
+        elif mode == "model":
+            self._run = self._of_model(name, digest) or self._child(name, kind, seed)
+        else:
+            self._run = self._find(**{_IDENTITY: identity}) or self._child(name, kind, seed, **{_IDENTITY: identity})
+            self._client.update_run(self._run, status="RUNNING")
+            self._watch(lock)
+
+    def params(self, values: dict[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        self._client.log_batch(self._run, params=[Param(key, str(value)) for key, value in named(values).items()])
+
+    def metrics(self, values: dict[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        if self._goes_on:  # the epochs after the state that a killed run goes on from were logged before
+            first = next(iter(values))
+            if any(known.step == step for known in self._client.get_metric_history(self._run, first)):
+                return
+        now = int(time.time() * 1000)
+        self._client.log_batch(self._run, metrics=[Metric(key, value, now, step) for key, value in values.items()])
+
+    def model(self, digest: str) -> None:
+        self._client.set_tag(self._run, _MODEL, digest)
+
+    def artifact(self, path: str) -> None:
+        if Path(path).is_dir():
+            self._client.log_artifacts(self._run, path, Path(path).parent.name)
+        else:
+            self._client.log_artifact(self._run, path)
+
+    def register(self, model: str, folder: str, digest: str) -> None:
+        """The folder as the newest version of a model, unless the newest is of the same weights."""
+        from mlflow.exceptions import MlflowException
+
+        with contextlib.suppress(MlflowException):  # it is there
+            self._client.create_registered_model(model)
+        known = self._client.search_model_versions(f"name = '{model}'", max_results=1, order_by=["version_number DESC"])
+        if known and known[0].tags.get(_MODEL) == digest:
+            print(f"models:/{model}/{known[0].version}: these weights are registered already")
+            return
+        self._client.log_artifacts(self._run, folder, "model")
+        source = f"{self._client.get_run(self._run).info.artifact_uri}/model"
+        version = self._client.create_model_version(model, source, self._run, tags={_MODEL: digest})
+        print(f"models:/{model}/{version.version}: registered")
+
+    def close(self, status: str) -> None:
+        self._client.set_terminated(self._run, status=status)
+
+    def stop_watching(self) -> None:
+        if self._monitor:
+            self._monitor.finish()
+
+    def _watch(self, lock: contextlib.AbstractContextManager) -> None:
+        """CPU, memory, disk, network and GPU of the machine, measured by MLflow itself every 10 s."""
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        self._monitor = SystemMetricsMonitor(self._run, resume_logging=True, tracking_uri=self._uri)
+        flush = self._monitor.mlflow_logger.flush
+
+        def in_turn() -> None:
+            with lock:
+                flush()
+
+        self._monitor.mlflow_logger.flush = in_turn
+        self._monitor.start()
+
+    def _connect(self) -> None:
+        from mlflow import MlflowClient
+
+        for name in ("mlflow", "alembic"):  # mlflow sets its own level when it is imported
+            logging.getLogger(name).setLevel(logging.WARNING)
+        root = Path.cwd()
+        own = environment.foreign("MLFLOW_TRACKING_URI")
+        if not own:
+            _make_store(root / "mlflow.db")
+        self._uri = store_uri()
+        self._client = MlflowClient(self._uri)
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        remote = own and not own.startswith(("sqlite", "file"))
+        artifacts = None if remote else (root / "mlartifacts").as_uri()
+        self._experiment = (
+            found.experiment_id if found else self._client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        )
+        for key, value in experiment_tags().items():
+            if not found or found.tags.get(key) != value:
+                self._client.set_experiment_tag(self._experiment, key, value)
+
+    def _parent(self) -> str:
+        """The run that all runs of an experiment are children of; the first of them opens it."""
+        tags = {_PARENT: self._name_of_experiment, _KIND: "experiment"}
+        return self._find(**tags) or self._create(self._name_of_experiment, tags)
+
+    def _of_model(self, name: str, digest: str) -> str | None:
+        """The run that made these weights: this experiment's own, or the newest where it was answered from a cache."""
+        tags = {_MODEL: digest, "mlflow.runName": name}
+        return self._find(**tags, **{_PARENT: self._name_of_experiment}) or self._find(**tags)
+
+    def _child(self, name: str, kind: str, seed: int, **more: str) -> str:
+        tags = {_PARENT: self._name_of_experiment, _KIND: kind, "seed": seed, "mlflow.parentRunId": self._parent()}
+        return self._create(name, {**tags, "mlflow.source.git.commit": self._commit, **more})
+
+    def _create(self, name: str, tags: dict[str, Any]) -> str:
+        tags = {key: str(value) for key, value in tags.items()}
+        return self._client.create_run(self._experiment, run_name=name, tags=tags).info.run_id
+
+    def _find(self, **tags: str) -> str | None:
+        """The newest run with these tags."""
+        condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        newest = ["attributes.start_time DESC"]
+        runs = self._client.search_runs([self._experiment], condition, max_results=1, order_by=newest)
+        return runs[0].info.run_id if runs else None
+
+
+def _make_store(path: Path) -> None:
+    """Makes the store, if it is not there, under another name: a kill must not leave half of its tables."""
+    from mlflow import MlflowClient
+
+    if not path.exists():
+        partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+        MlflowClient(f"sqlite:///{partial}").search_experiments()
+        os.replace(partial, path)
+
+
+def _commit() -> str:
+    """The commit an experiment starts from, or for a plain `dvc repro` the one that is checked out."""
+    command = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return environment.foreign("DVC_EXP_BASELINE_REV") or done.stdout.strip() or "unknown"

@@ -1,0 +1,113 @@
+"""MLflow, from the side of a stage: calls are handed to a process of their own and cost no training time.
+
+`mlflow_process` is that process. Importing MLflow takes seconds, which pass beside the training instead of before it.
+`BKDSNN_TRACKING=off` turns all of it off.
+"""
+
+import contextlib
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+from bkdsnn import environment, paths
+from bkdsnn.distributed.launcher import rank
+
+log = logging.getLogger(__name__)
+
+
+class Tracker:
+    """One MLflow run; a failure of MLflow is told once and stops nothing."""
+
+    def __init__(self, **opening: Any) -> None:
+        command = [sys.executable, "-m", "bkdsnn.tracking.mlflow_process"]
+        self._worker = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+        self._send("open", **opening)
+
+    def params(self, values: dict[str, Any]) -> None:
+        """Hyper-parameters, nested; `names.named` says what they are called."""
+        self._send("params", values=values)
+
+    def metrics(self, values: dict[str, float], *, step: int = 0) -> None:
+        # MLflow's comparison opens on the metric that came first: an accuracy. The epoch is the step.
+        names = sorted((name for name in values if name != "epoch"), key=lambda name: not name.endswith("top1"))
+        self._send("metrics", values={name: values[name] for name in names}, step=step)
+
+    def model(self, digest: str) -> None:
+        """Says which weights this run made, so that their evaluation finds it."""
+        self._send("model", digest=digest)
+
+    def register(self, model: str, folder: Path, *, digest: str) -> None:
+        """What lies in the folder becomes the newest version of a registered model."""
+        self._send("register", model=model, folder=str(folder.resolve()), digest=digest)
+
+    def artifact(self, path: Path) -> None:
+        """A file, or a folder with all that is in it."""
+        self._send("artifact", path=str(path.resolve()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, _error: object, _trace: object) -> None:
+        """Ends the run as finished, failed, or (a process that was told to stop) killed; waits until all is stored."""
+        self._send("close", status={None: "FINISHED", SystemExit: "KILLED"}.get(kind, "FAILED"))
+        with contextlib.suppress(BrokenPipeError):
+            self._worker.stdin.close()
+        self.failed = self._worker.wait() != 0
+        if self.failed:
+            log.warning(
+                "MLflow: this run is not, or not wholly, in the store (see above); the results are not affected"
+            )
+
+    def _send(self, call: str, **values: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the worker has ended and said why; `close` says what it means
+            self._worker.stdin.write(json.dumps([call, values]) + "\n")
+            self._worker.stdin.flush()
+
+
+class NoTracker:
+    """Takes the same calls and does nothing."""
+
+    def params(self, values: dict[str, Any]) -> None: ...
+
+    def metrics(self, values: dict[str, float], *, step: int = 0) -> None: ...
+
+    def model(self, digest: str) -> None: ...
+
+    def register(self, model: str, folder: Path, *, digest: str) -> None: ...
+
+    def artifact(self, path: Path) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, _error: object, _trace: object) -> None: ...
+
+
+def store_uri() -> str:
+    """Where MLflow keeps its runs: `MLFLOW_TRACKING_URI`, or `mlflow.db` in the main checkout."""
+    return environment.foreign("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.store()}"
+
+
+AnyTracker = Tracker | NoTracker
+
+
+def training_tracker(*, name: str, kind: str, seed: int, identity: str) -> AnyTracker:
+    """The tracker of a run that begins, a child of the experiment's, or that goes on: it has the same `identity`."""
+    return _tracker(mode="train", name=name, kind=kind, seed=seed, identity=identity)
+
+
+def evaluation_tracker(*, name: str, kind: str, seed: int, digest: str) -> AnyTracker:
+    """The tracker of the run that trained these weights; a new one where the store has none."""
+    return _tracker(mode="model", name=name, kind=kind, seed=seed, digest=digest)
+
+
+def report_tracker() -> AnyTracker:
+    """The tracker of the experiment as a whole."""
+    return _tracker(mode="experiment")
+
+
+def _tracker(**opening: Any) -> AnyTracker:
+    return NoTracker() if not environment.tracked() or rank() > 0 else Tracker(**opening)

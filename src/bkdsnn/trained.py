@@ -1,0 +1,60 @@
+"""A trained network: what training leaves, and the folder in which it is kept."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from bkdsnn.build import built
+from bkdsnn.data.arrays import ArrayData
+from bkdsnn.errors import InputError
+from bkdsnn.files import digest, read_json, sha256, write_csv, write_json
+from bkdsnn.params.schema import Student
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights after the last epoch and after the epoch chosen on the validation split, and one record per epoch.
+
+    Without epochs (a network taken as it is) both are the initial weights, and best_epoch is -1.
+    """
+
+    last: dict[str, Tensor]
+    best: dict[str, Tensor]
+    best_epoch: int
+    history: list[dict[str, float]]
+
+
+def save_trained(folder: Path, trained: Trained, *, data: ArrayData, teacher: str | None) -> None:
+    """Writes weights after the last and the best epoch, the history, and last a manifest with their hashes."""
+    for name in ("last", "best"):
+        save_file(getattr(trained, name), folder / f"{name}.safetensors")
+    names = trained.history[0] if trained.history else ("epoch", "validation_top1")
+    columns = {name: [record[name] for record in trained.history] for name in names}
+    write_csv(folder / "history.csv", columns)
+    write_json(
+        folder / "manifest.json",
+        {
+            "best_epoch": trained.best_epoch,
+            "epochs": len(trained.history),
+            "data_sha256": digest(data.folder),
+            "teacher_sha256": teacher,
+            "sha256": {name: sha256(folder / name) for name in ("last.safetensors", "best.safetensors", "history.csv")},
+        },
+    )
+
+
+def load_trained(folder: Path, part: Student, *, data: ArrayData, which: str) -> nn.Module:
+    """A trained network, `which` = last or best; `InputError` where the file does not fit its manifest or network."""
+    path = folder / f"{which}.safetensors"
+    if not path.is_file() or sha256(path) != read_json(folder / "manifest.json")["sha256"][path.name]:
+        raise InputError(f"{path}: missing, or its bytes do not match manifest.json; run `dvc repro` to train again")
+    network = built(part, data=data, seed=0)
+    try:
+        network.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: does not fit the network '{part.network}': {' '.join(str(error).split())}"
+        ) from error
+    return network.eval()

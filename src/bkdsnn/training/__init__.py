@@ -1,0 +1,1 @@
+"""The one loop, and a run of it from beginning to end."""

@@ -1,0 +1,1 @@
+"""States of a run that was stopped: they change no number."""

@@ -1,0 +1,134 @@
+"""When a training run's state is saved, what belongs to it, and how a run goes on from it."""
+
+import logging
+import signal
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from bkdsnn import environment
+from bkdsnn.contracts import Batch
+from bkdsnn.training.checkpoint.files import read_state, states, write_state
+from bkdsnn.training.checkpoint.state import capture, differences, put_back
+from bkdsnn.training.progress import Progress
+
+log = logging.getLogger(__name__)
+
+_SAVING = 0.02  # of the time, at most, where epochs are short
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Keeper:
+    """Saves a run's whole state at epoch ends and every `BKDSNN_CHECKPOINT_MINUTES`, and goes on from the newest.
+
+    Inside `with`, SIGTERM and Ctrl-C save after the step in progress and end the process. A state that something else
+    has made (`made_by`) is told by what differs and not used. A save that fails is told and ends nothing.
+    """
+
+    def __init__(self, folder: Path, *, made_by: dict[str, Any], fabric: Fabric) -> None:
+        self.folder = folder
+        self.newest: Path | None = None
+        self.tracking_id = uuid.uuid4().hex  # what the run is found by in MLflow when it goes on
+        self._made_by = made_by
+        self._fabric = fabric
+        self._every = 60 * _minutes()
+        self._stopping: signal.Signals | None = None
+        self._state = read_state(folder)
+        if self._state and (differs := differences(self._state[1]["made_by"], made_by)):
+            log.warning("%s: was made by other %s: not used, training starts anew", folder, differs)
+            self._state = None
+        if self._state:
+            self.newest = states(folder)[-1]
+            self.tracking_id = self._state[1]["tracking_id"]
+
+    def start(self, learner: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
+        """The progress so far: that of the state, whose parameters, optimiser and generators are put in place."""
+        self._learner, self._optimiser = learner, optimiser
+        self._progress = Progress()
+        self._saved, self._cost = time.monotonic(), 0.0
+        if self._state:
+            self._progress = put_back(*self._state, learner=learner, optimiser=optimiser, fabric=self._fabric)
+            log.info("goes on at epoch %d, step %d (%s)", self._progress.epoch, self._progress.step, self.newest)
+            self._state = None
+        else:
+            self._save()
+        self._fabric.barrier()  # every process has read before one of them writes again
+        return self._progress
+
+    def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches; between two of them the state is saved where it is time."""
+        try:
+            for batch in batches:
+                yield batch
+                if self._stopping or time.monotonic() >= self._saved + self._every:
+                    self._save()
+                    self._stop_if_asked()
+        except RuntimeError:  # the loader's: its workers end by the same signal
+            if not self._stopping:
+                raise
+            self._save()
+            self._stop_if_asked()
+
+    def epoch_done(self) -> None:
+        """The state is saved, but for epochs so short that this would take a noticeable part of the time."""
+        if self._stopping or time.monotonic() >= self._saved + min(self._cost / _SAVING, self._every):
+            self._save()
+            self._stop_if_asked()
+
+    def __enter__(self) -> Self:
+        # One process of several saves; the others end when it does.
+        handler = self._on_signal if self._fabric.is_global_zero else signal.SIG_IGN
+        self._handlers = {number: signal.signal(number, handler) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self._stopping = signal.Signals(number)
+
+    def _stop_if_asked(self) -> None:
+        if self._stopping:
+            start = self.newest or "the start"
+            log.warning("%s: stopped; the same command goes on from %s", self._stopping.name, start)
+            raise SystemExit(128 + self._stopping)  # the exit code that shells give a process which a signal ended
+
+    def _save(self) -> None:
+        start = time.monotonic()
+        if self._fabric.is_global_zero:
+            self._progress.check()
+            tensors, facts = capture(self._progress, self._learner, self._optimiser, fabric=self._fabric)
+            facts |= {"made_by": self._made_by, "tracking_id": self.tracking_id}
+            try:
+                self.newest = write_state(self.folder, tensors, facts)
+            except OSError as error:
+                log.warning("%s: no state was saved (%s); training goes on", self.folder, error)
+        self._saved = time.monotonic()
+        self._cost = self._saved - start
+
+
+class NoKeeper:
+    """Takes the loop's calls and keeps nothing."""
+
+    def start(self, learner: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
+        return Progress()
+
+    def watch(self, batches: Iterable[Batch]) -> Iterable[Batch]:
+        return batches
+
+    def epoch_done(self) -> None: ...
+
+
+AnyKeeper = Keeper | NoKeeper
+
+
+def _minutes() -> float:
+    minutes = environment.read("BKDSNN_CHECKPOINT_MINUTES")
+    return 10.0 if minutes is None else minutes

@@ -1,0 +1,116 @@
+"""THE loop: batch, teacher, student, the method's terms, their sum, backward, step.
+
+Teachers, the baseline and every method go through it.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from bkdsnn.contracts import Batch, NetOutput
+from bkdsnn.data.batches import Batches
+from bkdsnn.distributed.batch_statistics import synchronise_batch_norm, total, whole_means
+from bkdsnn.distributed.fabric import backward
+from bkdsnn.distributed.launcher import no_bar
+from bkdsnn.params.recipe import Recipe
+from bkdsnn.tracking.step_timer import Meter
+from bkdsnn.trained import Trained
+from bkdsnn.training.checkpoint.checkpointer import AnyKeeper, NoKeeper
+from bkdsnn.training.optimiser import learning_rate, make_optimiser
+from bkdsnn.training.progress import Progress, weights
+
+Teacher = Callable[[Batch], NetOutput | None]
+
+
+class Learner(nn.Module):
+    """A student and its method as one module, so that one optimiser, precision and process group serve both."""
+
+    def __init__(self, student: nn.Module, method: nn.Module) -> None:
+        super().__init__()
+        self.student = student
+        self.method = method
+
+    def forward(self, batch: Batch, teacher_output: NetOutput | None) -> dict[str, Tensor]:
+        student_output = self.student(batch.inputs)
+        return self.method(student=student_output, teacher=teacher_output, labels=batch.labels, draws=batch.draws)
+
+
+def train(
+    learner: Learner,
+    *,
+    fabric: Fabric,
+    teacher: Teacher,
+    batches: Batches,
+    recipe: Recipe,
+    seed: int,
+    on_epoch: Callable[[dict[str, float], dict[str, float]], None],
+    keeper: AnyKeeper = NoKeeper(),  # noqa: B008 (holds nothing)
+) -> Trained:
+    """Trains for `recipe.epochs`, from where the keeper says; calls `on_epoch(record, measured)` after each.
+
+    Raises `NotFinite` when a loss term is no finite number.
+    """
+    synchronise_batch_norm(learner, processes=fabric.world_size, device=fabric.device)
+    optimiser = make_optimiser(learner, recipe.optimiser)
+    module, stepper = fabric.setup(learner, optimiser)
+    progress = keeper.start(learner, optimiser)
+    meter = Meter(fabric)
+    epochs = range(progress.epoch, recipe.epochs)
+    for epoch in tqdm(epochs, desc="epochs", initial=progress.epoch, total=recipe.epochs, disable=no_bar()):
+        start = time.perf_counter()
+        lr = learning_rate(epoch=epoch, recipe=recipe)
+        for group in optimiser.param_groups:
+            group["lr"] = lr
+        rest = batches.shuffled(epoch=epoch, seed=seed, augmentation=recipe.augmentation, start=progress.step)
+        watched = keeper.watch(meter.batches(rest))
+        _train_epoch(module, stepper, fabric=fabric, teacher=teacher, batches=watched, progress=progress, meter=meter)
+        accuracy = top1(learner.student, keeper.watch(batches.of_process("validation")), fabric=fabric)
+        record = {"epoch": epoch, "lr": lr, **progress.means(), "validation_top1": accuracy}
+        progress.close_epoch(record, network=learner.student)
+        on_epoch(record, {"epoch_seconds": time.perf_counter() - start, **meter.report()})
+        keeper.epoch_done()
+    last = weights(learner.student)
+    return Trained(last=last, best=progress.best or last, best_epoch=progress.best_epoch, history=progress.history)
+
+
+@torch.no_grad()
+def top1(network: nn.Module, batches: Iterable[Batch], *, fabric: Fabric) -> float:
+    """Top-1 accuracy in percent over all processes' batches; the logits' mean over time decides."""
+    network.eval()
+    right = samples = 0
+    for batch in batches:
+        with fabric.autocast():
+            logits = network(batch.inputs).logits.mean(0)  # [B, K]
+        right += int((logits.argmax(1) == batch.labels).sum())
+        samples += len(batch.labels)
+    right, samples = total(torch.tensor([right, samples], device=fabric.device)).tolist()
+    return 100.0 * right / samples
+
+
+def _train_epoch(
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    *,
+    fabric: Fabric,
+    teacher: Teacher,
+    batches: Iterable[Batch],
+    progress: Progress,
+    meter: Meter,
+) -> None:
+    """One pass; the progress takes each step's terms, and `loss`, their sum."""
+    module.train()
+    for batch in batches:
+        teacher_output = teacher(batch)
+        meter.lap("teacher")
+        terms = module(batch, teacher_output)
+        meter.lap("student")
+        loss = torch.stack(list(terms.values())).sum()
+        optimiser.zero_grad()
+        backward(loss, batch=batch, fabric=fabric)
+        optimiser.step()
+        meter.lap("backward")
+        progress.add(whole_means({**terms, "loss": loss}, batch), samples=batch.size)

@@ -1,0 +1,43 @@
+"""A run's card changes with what can change its numbers, and with nothing else."""
+
+import pytest
+
+from bkdsnn.params import cards
+from bkdsnn.params.read import validated
+from bkdsnn.params.schema import Params
+
+
+@pytest.fixture
+def content(composed):
+    return composed("table=tiny")
+
+
+def hashes(content, key="image-bkd-s0", teacher="resnet-digits"):
+    params = validated(Params, content, where="")
+    return cards.sha256_of(cards.of_run(params, key)), cards.sha256_of(cards.of_teacher(params, teacher))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "changed"),
+    [
+        (("runs", "image-bkd-s0", "method_settings"), {"blur_ratio": 0.3}, (True, False)),
+        (("methods", "bkd", "settings", "feature_weight"), 0.5, (True, False)),
+        (("students", "sew-digits", "settings", "stem_stride"), 1, (True, False)),
+        (("recipes", "digits", "epochs"), 3, (True, True)),
+        (("recipes", "digits", "cache", "dtype"), "float16", (True, False)),
+        (("recipes", "digits", "cache", "enabled"), False, (False, False)),
+        (("teachers", "resnet-digits", "seed"), 7, (False, True)),  # the student's results carry its weights' hash
+        (("runs", "image-ce-s0", "method_settings"), {"label_smoothing": 0.1}, (False, False)),
+        (("rows", "image-bkd", "published"), {"value": 1.0, "source": "x", "grade": "M"}, (False, False)),
+        (("title",), "another", (False, False)),
+    ],
+)
+def test_what_changes_it(content, path, value, changed):
+    before = hashes(content)
+    place = content
+    for name in path[:-1]:
+        place = place[name]
+    assert place.get(path[-1]) != value
+    place[path[-1]] = value
+    after = hashes(content)
+    assert tuple(old != new for old, new in zip(before, after, strict=True)) == changed

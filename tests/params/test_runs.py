@@ -1,0 +1,88 @@
+"""From rows to runs: every table of the catalogue composes, and what is composed says what it should."""
+
+import re
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from bkdsnn.params.check import check
+from bkdsnn.params.read import validated
+from bkdsnn.params.schema import Params
+
+CONF = ROOT / "src/bkdsnn/conf"
+TABLES = sorted(path.stem for path in (CONF / "table").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_composes_and_holds_together(composed, table):
+    content = composed(f"table={table}")
+    params = validated(Params, content, where="")
+    check(params)
+    assert params.table == table
+    assert len(params.runs) == len(params.rows) * len(params.seeds)
+    used = {kind: {getattr(row, kind) for row in params.rows.values()} - {None} for kind in ("student", "teacher")}
+    assert set(params.students) == used["student"], "a table lists the parts that it uses and no others"
+    assert set(params.teachers) == used["teacher"]
+    assert "published" not in next(iter(content["runs"].values()))
+
+
+def test_the_committed_params_are_the_composition_of_the_defaults(composed):
+    assert yaml.safe_load((ROOT / "params.yaml").read_text()) == composed()
+
+
+def test_blur_ratio_reaches_the_methods_that_blur_and_nothing_else(composed):
+    before, after = composed(), composed("blur_ratio=0.2")
+    assert after.pop("blur_ratio") == 0.2
+    before.pop("blur_ratio")
+    for method in ("bkd", "mixed"):
+        assert after["methods"][method]["settings"].pop("blur_ratio") == 0.2
+        before["methods"][method]["settings"].pop("blur_ratio")
+    assert after == before
+
+
+def test_another_seed_adds_runs_and_changes_none(composed):
+    before, after = composed(), composed("seeds=[0,1,2,3]")
+    assert {key for key in after["runs"] if key not in before["runs"]} == {f"{row}-s3" for row in before["rows"]}
+    assert all(after["runs"][key] == run for key, run in before["runs"].items())
+
+
+def test_the_blur_table_spans_the_ablation(composed):
+    content = composed("table=digits-blur")
+    ratios = {row["method_settings"]["blur_ratio"] for row in content["rows"].values() if "method_settings" in row}
+    assert ratios == {0.0, 0.15, 0.4, 0.6, 0.8}
+
+
+def test_without_cache_a_run_reads_the_teacher_itself(composed):
+    content = composed("recipes.digits.cache.enabled=false")
+    assert content["runs"]["image-bkd-s0"]["teacher_path"] == "models/teachers/resnet-digits"
+    assert content["runs"]["image-bkd-s0"]["code_teacher"] == "networks/resnet"
+    assert content["runs"]["image-ce-s0"]["teacher_path"] == "data/digits"
+    assert set(content["caches"]) == {"resnet-dvs-digits-dvs"}
+
+
+def test_params_yaml_begins_with_what_a_person_reads(composed):
+    content = list(composed())
+    assert content[:7] == ["table", "title", "seeds", "blur_ratio", "time_steps", "precision", "rows"]
+    assert content[-3:] == ["runs", "teacher_runs", "caches"]
+
+
+def test_a_teacher_whose_method_is_called_otherwise_names_the_methods_file(composed):
+    runs = composed("table=cifar10-dvs")["teacher_runs"]
+    assert {run["code_method"] for run in runs.values()} == {"methods/ce"}
+    assert {run["code_network"] for run in runs.values()} > {"networks/sew_resnet_dvs"}
+
+
+PARTS = [path for path in sorted(CONF.glob("*/*.yaml")) if path.parent.name not in ("neuron", "augmentation", "base")]
+
+
+@pytest.mark.parametrize("path", PARTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_part_is_named_as_its_file(path):
+    package = re.match(r"# @package (\S+)", path.read_text()).group(1)
+    expected = "_global_" if path.parent.name == "table" else f"{path.parent.name}s.{path.stem}"
+    assert package == expected
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "neuron").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_neuron_of_the_catalogue_is_used(path):
+    assert any(f"/neuron@settings.neuron: {path.stem}\n" in part.read_text() for part in CONF.glob("student/*.yaml"))
