@@ -37,8 +37,8 @@ ui: $(READY) ## the MLflow pages on http://127.0.0.1:5000 (PORT=... for another)
 	$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 
 .PHONY: test
-test: lint ## lint, unit tests, and a real dvc repro of a tiny table in a clone
-	$(RUN) python -m pytest
+test: lint ## lint, unit tests, and a real dvc repro of a tiny table in a clone, on all cores
+	$(RUN) python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-slow
 test-slow: $(READY) ## the tests that take minutes

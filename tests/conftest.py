@@ -32,6 +32,11 @@ def augmentation(**changes) -> Augmentation:
     return Augmentation(**{"views": 1, "augment_seed": 0, **nothing, "mixup": None, "erase": 0.0, **changes})
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """The longest file begins, so that on several cores the others run beside it."""
+    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+
+
 @pytest.fixture(scope="session")
 def composed():
     """`composed("table=tiny", ...)`: the composition of the catalogue as a plain dict."""

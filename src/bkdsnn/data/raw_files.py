@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from bkdsnn.errors import InputError
 from bkdsnn.files import sha256
+from bkdsnn.params.schema import Dataset
 
 SMALL = 64 << 20  # bytes of a whole data set
 MADE = {"extracted", "downloaded"}  # folders that prepare_data makes below a data set's own
@@ -22,6 +23,12 @@ class RawFile(NamedTuple):
     name: str
     size: int
     changed: int
+
+
+def fingerprints(datasets: dict[str, Dataset], *, raw: Path) -> dict[str, dict[str, object]]:
+    """The fingerprint of every data set that has files of its own below `raw`, by key."""
+    roots = {key: dataset.settings.get("root") for key, dataset in datasets.items()}
+    return {key: fingerprint(raw / root) if root else {"files": 0} for key, root in roots.items()}
 
 
 def fingerprint(root: Path) -> dict[str, object]:

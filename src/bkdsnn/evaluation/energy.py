@@ -28,6 +28,18 @@ class Operations:
         return (self.macs * COST.e_mac_pj + self.synaptic_operations * COST.e_ac_pj) * 1e-6
 
 
+class _Counting(op_counter.DispatchCounterMode):
+    """SpikingJelly's mode, without the import of torch's compiler (two seconds) that torch gives to every mode."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, *args: object, **kwargs: object) -> object:
+        inherited = op_counter.DispatchCounterMode.__torch_dispatch__
+        return getattr(inherited, "__wrapped__", inherited)(self, *args, **kwargs)
+
+
 class OperationCounter:
     """Inside `with`, SpikingJelly counts the operations of what runs.
 
@@ -48,7 +60,7 @@ class OperationCounter:
         self._macs.rules[convolution] = lambda args, kwargs, out: (
             0 if _is_spike_count(args[0]) else binary_macs(args, kwargs, out)
         )
-        self._mode = op_counter.DispatchCounterMode([self._synaptic, self._macs])
+        self._mode = _Counting([self._synaptic, self._macs])
 
     def __enter__(self) -> Self:
         self._mode.__enter__()

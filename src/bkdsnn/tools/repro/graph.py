@@ -13,11 +13,11 @@ class Graph:
 
     @classmethod
     def read(cls, repo) -> "Graph":
-        """The graph of a `dvc.repo.Repo`."""
-        import networkx as nx
+        """The graph of a `dvc.repo.Repo`, in the order in which a plain `dvc repro` runs it."""
+        from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 
-        graph = repo.index.graph  # from a stage to those it needs
-        ordered = nx.dfs_postorder_nodes(graph)
+        graph = get_active_graph(repo.index.graph)  # from a stage to those it needs
+        ordered = plan_repro(graph, collect_stages(repo, ["dvc.yaml"]))
         return cls({stage.addressing: {need.addressing for need in graph.successors(stage)} for stage in ordered})
 
     def with_dependants(self, changed: set[str]) -> list[str]:

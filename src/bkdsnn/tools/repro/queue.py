@@ -13,7 +13,7 @@ from bkdsnn.tools.repro.processes import DVC
 _BUSY = re.compile("is busy|Unable to acquire lock")  # DVC's words: another of its processes is just there
 _BUSY_AGAIN, _BUSY_PAUSE = 100, 0.5  # so often a stage is tried again, so many seconds later
 _FAILED = re.compile("failed to reproduce '([^']+)'")
-_PAUSE = 0.05  # seconds
+_PAUSE = 0.1  # seconds
 _FOLLOWERS = {"train_student": "evaluate"}  # a run is evaluated by the process that has trained it: one start less
 
 
@@ -79,15 +79,19 @@ class Queue:
     def run(self, stopped: Sequence[int] = ()) -> None:
         """Runs all that can be run, until `stopped` has an entry; a stage that fails stops only what depends on it."""
         while self.running or (self._unblocked() and not stopped):
-            startable = [] if stopped else [job for job in self._unblocked() if time.monotonic() >= job.not_before]
-            for job in startable[: self.workers - len(self.running)]:
-                self._waiting.remove(job)
-                job.start(self.environment)
-                self.running.append(job)
+            if not stopped:
+                self._start()
             for job in [job for job in self.running if job.process.poll() is not None]:
                 self.running.remove(job)
                 self._finish(job, stopped=bool(stopped))
             time.sleep(_PAUSE)
+
+    def _start(self) -> None:
+        startable = [job for job in self._unblocked() if time.monotonic() >= job.not_before]
+        for job in startable[: self.workers - len(self.running)]:
+            self._waiting.remove(job)
+            job.start(self.environment)
+            self.running.append(job)
 
     def left(self) -> list[str]:
         """The stages that are neither done nor failed, in order."""

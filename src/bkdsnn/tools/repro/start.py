@@ -4,9 +4,12 @@ import subprocess
 
 from bkdsnn import paths
 from bkdsnn.command import run_stage
+from bkdsnn.data.raw_files import fingerprints
 from bkdsnn.errors import InputError
+from bkdsnn.files import read_json
 from bkdsnn.params.schema import Params, load_params
 from bkdsnn.tools.repro.graph import ALWAYS_RUN, Graph, changed_stages
+from bkdsnn.tools.repro.lock_file import put_in_order
 from bkdsnn.tools.repro.machine import environment_of, jobs_of
 from bkdsnn.tools.repro.params_file import alone
 from bkdsnn.tools.repro.processes import dvc_repro, stopping
@@ -20,41 +23,48 @@ def repro(jobs: str) -> None:
     with alone():
         params = load_params()
         count = jobs_of(jobs, params)
-        if count == 1:
+        graph, changed = _look()
+        if changed & set(FIRST) or _raw_files_changed(params):
+            dvc_repro("--single-item", *FIRST)
+            graph, changed = _look()
+        todo = graph.with_dependants(changed)
+        if not todo:
+            print("Data and pipelines are up to date.")
+        elif count == 1:
             dvc_repro()
         else:
-            _side_by_side(count)
+            _side_by_side(graph, todo, count)
+        put_in_order(list(graph.needs))
         _tell(params)
 
 
-def _side_by_side(jobs: int) -> None:
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        if changed_stages(repo) & set(FIRST):
-            dvc_repro("--single-item", *FIRST)
-        else:
-            dvc_repro("--single-item", ALWAYS_RUN)
-    with Repo() as repo:
-        graph = Graph.read(repo)
-        todo = graph.with_dependants(changed_stages(repo))
-    if not todo:
-        print("Data and pipelines are up to date.")
-        return
+def _side_by_side(graph: Graph, todo: list[str], jobs: int) -> None:
     queue = Queue(graph, todo, paths.unfinished() / "repro", jobs, environment_of(jobs))
     print(f"{len(todo)} stages, {jobs} at a time; what each says is in {queue.logs}", flush=True)
     with stopping(lambda: [job.process for job in queue.running]) as stopped:
         queue.run(stopped)
+    left = queue.left()
     if stopped:
-        left = queue.left()
-        print(
-            f"stopped: {len(queue.done)} of {len(queue.todo)} stages are done, left are {', '.join(left)}", flush=True
-        )
+        print(f"stopped: {len(queue.done)} of {len(todo)} stages are done, left are {', '.join(left)}", flush=True)
         raise SystemExit(128 + stopped[0])
     if queue.failed:
-        left = queue.left()
         after = f"; not run, as they need them: {', '.join(left)}" if left else ""
         raise InputError(f"{len(queue.failed)} failed: {', '.join(queue.failed)}{after}")
+
+
+def _look() -> tuple[Graph, set[str]]:
+    """The stages there are, and those that are out of date."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        return Graph.read(repo), changed_stages(repo)
+
+
+def _raw_files_changed(params: Params) -> bool:
+    """Whether `fingerprint_raw` would write something else than what is there; asked without starting DVC."""
+    found = fingerprints(params.datasets, raw=paths.raw_data())
+    there = {path.stem: read_json(path) for path in paths.RAW_FINGERPRINTS.glob("*.json")}
+    return found != there
 
 
 def _tell(params: Params) -> None:
