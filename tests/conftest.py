@@ -73,6 +73,18 @@ def data(tmp_path):
     return write_data(tmp_path / "images", shape=(1, 8, 8))
 
 
+def pytest_sessionfinish(session) -> None:
+    """Where several processes test, each hands its deviations to the one that prints."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["largest"] = LARGEST
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node) -> None:
+    for name, deviation in getattr(node, "workeroutput", {}).get("largest", {}).items():
+        LARGEST[name] = max(LARGEST.get(name, 0.0), deviation)
+
+
 def pytest_terminal_summary(terminalreporter):
     """How far from the official implementation's numbers we were, at most, in each file of them."""
     if LARGEST:

@@ -1,4 +1,4 @@
-"""Every environment variable that the project reads: what it is for, and what it may be. None of them is hashed."""
+"""Every environment variable that the project is told by: what it is for, and what it may be. None is hashed."""
 
 import math
 import os
@@ -38,7 +38,7 @@ def _one_of(**values: Any) -> Callable[[str], Any]:
 
 
 def _devices(text: str) -> list[str] | None:
-    return text.split(",") if re.fullmatch(r"[\w-]+(,[\w-]+)*", text) else None
+    return text.split(",") if re.fullmatch(r"[\w/-]+(,[\w/-]+)*", text) else None
 
 
 _SWITCH = {"on": "on", "1": "on", "true": "on", "off": "off", "0": "off", "false": "off"}

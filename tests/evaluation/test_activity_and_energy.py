@@ -11,6 +11,18 @@ from bkdsnn.evaluation import activity, energy
 from bkdsnn.layers.spiking import NeuronSettings, SpikingNetwork, make_neuron
 
 
+def firing_rates(network, batches):
+    with activity.SpikeCounter(network) as counter:
+        activity.predictions(network, batches)
+    return counter.rates()
+
+
+def operations(network, batches):
+    with energy.OperationCounter() as counter:
+        actual, _ = activity.predictions(network, batches)
+    return counter.per_sample(len(actual))
+
+
 class Passing(SpikingNetwork):
     """Feeds its input for two steps to one IF neuron each, then to a convolution."""
 
@@ -32,7 +44,7 @@ def batch(inputs: torch.Tensor, labels: list[int]) -> Batch:
 def test_firing_rate_by_hand():
     inputs = torch.zeros(2, 1, 1, 2)
     inputs[0, 0, 0] = torch.tensor([1.0, 0.6])  # fires at both steps; at the second alone
-    rates = activity.firing_rates(Passing(), [batch(inputs[:1], [0]), batch(inputs[1:], [0])])
+    rates = firing_rates(Passing(), [batch(inputs[:1], [0]), batch(inputs[1:], [0])])
     assert rates == activity.FiringRates(
         per_layer={"neuron": 3 / 8}, overall=3 / 8
     )  # 3 spikes of 2 steps x 2 samples x 2 places
@@ -42,7 +54,7 @@ def test_operations_of_binary_spikes_by_hand():
     inputs = torch.zeros(1, 1, 4, 4)
     inputs[0, 0, 1, 1] = 1.0  # within: meets 9 weights of each of 3 channels, at 2 steps
     inputs[0, 0, 0, 3] = 1.0  # corner: meets 4
-    counted = energy.operations(Passing(), [batch(inputs, [0])])
+    counted = operations(Passing(), [batch(inputs, [0])])
     assert counted.macs == 0
     assert counted.synaptic_operations == 2 * 3 * (9 + 4)
     assert counted.energy_uj == pytest.approx(78 * 0.9e-6)
@@ -60,12 +72,12 @@ def test_a_sum_of_spikes_counts_as_so_many_accumulations():
             return NetOutput(logits=self.head(maps.mean((2, 3)))[None], features={})
 
     inputs = torch.tensor([3.0, 0.0, 1.0, 2.0]).view(1, 1, 2, 2)
-    counted = energy.operations(Direct(), [batch(inputs, [0])])
+    counted = operations(Direct(), [batch(inputs, [0])])
     assert counted.synaptic_operations == 6 * 2
     assert counted.macs == 2 * 5, "the head sees real numbers"
-    assert energy.operations(Direct(), [batch(inputs + 0.5, [0])]).macs == 4 * 2 + 10
+    assert operations(Direct(), [batch(inputs + 0.5, [0])]).macs == 4 * 2 + 10
     more = [batch(inputs.repeat(3, 1, 1, 1), [0, 0, 0]), batch(torch.zeros_like(inputs), [0])]
-    assert energy.operations(Direct(), more).synaptic_operations == counted.synaptic_operations * 3 / 4
+    assert operations(Direct(), more).synaptic_operations == counted.synaptic_operations * 3 / 4
 
 
 def test_predictions_keep_the_order():
@@ -95,7 +107,7 @@ def test_accumulations_equal_a_convolution_with_ones(kernel, stride, padding, di
     torch.manual_seed(0)
     inputs = torch.randint(0, 4, (3, 4, 11, 10)).float()
     network = One()
-    counted = energy.operations(network, [batch(inputs, [0, 0, 0])])
+    counted = operations(network, [batch(inputs, [0, 0, 0])])
     network.convolution.weight.data.fill_(1.0)
     expected = network.convolution(inputs).sum().item() / 3
     assert counted.synaptic_operations == pytest.approx(expected)

@@ -26,6 +26,8 @@ def hashes(content, key="image-bkd-s0", teacher="resnet-digits"):
         (("recipes", "digits", "epochs"), 3, (True, True)),
         (("recipes", "digits", "cache", "dtype"), "float16", (True, False)),
         (("recipes", "digits", "cache", "enabled"), False, (False, False)),
+        (("teachers", "resnet-digits", "settings", "stem_stride"), 1, (True, True)),
+        (("teachers", "resnet-digits", "features"), ["stage1"], (True, True)),
         (("teachers", "resnet-digits", "seed"), 7, (False, True)),  # the student's results carry its weights' hash
         (("runs", "image-ce-s0", "method_settings"), {"label_smoothing": 0.1}, (False, False)),
         (("rows", "image-bkd", "published"), {"value": 1.0, "source": "x", "grade": "M"}, (False, False)),

@@ -8,14 +8,15 @@ from bkdsnn.provenance.closure import LEFT_OUT, closure
 from bkdsnn.provenance.digests import code_of, entry_points
 
 FILES = {
-    "stages/work.py": "from bkdsnn.loop import train\nfrom bkdsnn import tracking\n",
+    "stages/work.py": "from bkdsnn.loop import train\nfrom bkdsnn.tracking import tracker\n",
     "src/bkdsnn/__init__.py": "",
     "src/bkdsnn/loop.py": "def train():\n    from bkdsnn.kernels import fast\n    return fast\n",
     "src/bkdsnn/kernels/__init__.py": "",
     "src/bkdsnn/kernels/fast.py": "from . import numbers\nfast = numbers.ONE\n",
     "src/bkdsnn/kernels/numbers.py": "ONE = 1\n",
     "src/bkdsnn/kernels/types.py": "KIND = int\n",
-    "src/bkdsnn/tracking/__init__.py": "from bkdsnn import unseen\n",
+    "src/bkdsnn/tracking/__init__.py": "",
+    "src/bkdsnn/tracking/tracker.py": "from bkdsnn import unseen\n",
     "src/bkdsnn/unseen.py": "",
     "src/bkdsnn/events/formats/a.py": "from bkdsnn.kernels import numbers\n",
     "src/bkdsnn/events/formats/b.py": "",
@@ -41,6 +42,7 @@ def test_lazy_and_relative_imports_are_followed_and_what_changes_no_number_is_le
         "src/bkdsnn/kernels/fast.py",
         "src/bkdsnn/kernels/numbers.py",
         "src/bkdsnn/loop.py",
+        "src/bkdsnn/tracking/__init__.py",
         "stages/work.py",
     ]
 
@@ -49,6 +51,8 @@ def test_imports_for_types_alone_do_not_count(project):
     text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from bkdsnn.kernels import types\n"
     write(project, "stages/typed.py", text)
     assert closure("stages/typed.py", root=project) == ["stages/typed.py"]
+    write(project, "stages/otherwise.py", f"{text}else:\n    from bkdsnn.kernels import numbers\n")
+    assert "src/bkdsnn/kernels/numbers.py" in closure("stages/otherwise.py", root=project)
 
 
 def test_a_part_that_is_loaded_by_its_name_brings_all_that_may_be_meant(project):

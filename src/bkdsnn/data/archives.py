@@ -23,7 +23,7 @@ def located(root: Path, folder: str, *, archive: str) -> Path:
     for place in _DOWNLOADS:
         if (root / place / archive).is_file():
             return root / place / archive
-    raise InputError(f"{root}: has neither the folder {folder} nor {archive}; see the README on where to get it")
+    raise InputError(f"{root}: has neither the folder {folder} nor {archive}; see docs/data.md on where to get it")
 
 
 def unpacked(root: Path, folder: str, *, archive: str, expected_md5: str | None) -> Path:

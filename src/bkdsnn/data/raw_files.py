@@ -33,31 +33,49 @@ def fingerprints(datasets: dict[str, Dataset], *, raw: Path) -> dict[str, dict[s
 
 def fingerprint(root: Path) -> dict[str, object]:
     """How many files lie below a folder, how large they are, and a SHA-256 that changes with any of them."""
-    files = sorted(_below(root))
-    size = sum(file.size for file in files)
+    files = size = 0
     digest = hashlib.sha256()
-    for file in files:
-        state = sha256(root / file.name) if size <= SMALL else str(file.changed)
-        digest.update(f"{file.name}\0{file.size}\0{state}\n".encode(errors="surrogateescape"))
-    return {"files": len(files), "bytes": size, "sha256": digest.hexdigest()}
+    for file in _below(root):
+        files, size = files + 1, size + file.size
+        digest.update(f"{file.name}\0{file.size}\0{file.changed}\n".encode(errors="surrogateescape"))
+    if size <= SMALL:
+        digest = hashlib.sha256()
+        for file in _below(root):
+            digest.update(f"{file.name}\0{_content(root / file.name)}\n".encode(errors="surrogateescape"))
+    return {"files": files, "bytes": size, "sha256": digest.hexdigest()}
+
+
+def _content(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _below(root: Path) -> Iterator[RawFile]:
-    """All files below a folder, none where there is no folder; of a folder that is linked into itself each once."""
-    pending, seen = [""], set()
+    """All files below a folder in one order, none where there is no folder; one that is linked into itself once."""
+    pending, seen = [""], {_place(root.stat())} if root.is_dir() else set()
     while pending:
         folder = pending.pop()
+        files, folders = [], []
         try:
             with os.scandir(root / folder) as entries:
                 for entry in entries:
                     name, found = os.path.join(folder, entry.name), entry.stat()
-                    if not entry.is_dir():
-                        yield RawFile(name, found.st_size, found.st_mtime_ns)
-                    elif name not in MADE and (place := (found.st_dev, found.st_ino)) not in seen:
+                    if entry.is_file():
+                        files.append(RawFile(name, found.st_size, found.st_mtime_ns))
+                    elif entry.is_dir() and name not in MADE and (place := _place(found)) not in seen:
                         seen.add(place)
-                        pending.append(name)
+                        folders.append(name)
         except FileNotFoundError as error:
             if folder or root.is_dir():
                 raise InputError(f"{error.filename}: a link that leads nowhere, or it vanished just now") from error
         except OSError as error:
             raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
+        yield from sorted(files)
+        pending += sorted(folders, reverse=True)
+
+
+def _place(found: os.stat_result) -> tuple[int, int]:
+    """What tells a folder from others, by whatever name it is reached."""
+    return found.st_dev, found.st_ino

@@ -28,7 +28,7 @@ def take_device() -> None:
         raise InputError("BKDSNN_DEVICE_POOL gives each stage one device, this launcher started several processes")
     folder = Path(tempfile.gettempdir()) / f"bkdsnn-devices-{os.getuid()}"
     folder.mkdir(exist_ok=True)
-    locks = {name: FileLock(folder / f"{name}.lock") for name in pool}
+    locks = {name: FileLock(folder / f"{name.replace('/', '-')}.lock") for name in pool}
     while not (name := _first_free(locks)):
         time.sleep(0.2)
     environment.put("CUDA_VISIBLE_DEVICES", name)

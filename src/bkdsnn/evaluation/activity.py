@@ -61,12 +61,5 @@ class SpikeCounter:
         return count
 
 
-def firing_rates(network: nn.Module, batches: Iterable[Batch]) -> FiringRates:
-    """How often the neurons of a network fire on these batches."""
-    with SpikeCounter(network) as counter:
-        predictions(network, batches)
-    return counter.rates()
-
-
 def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())

@@ -1,6 +1,5 @@
 """What a network's inference costs: operations, and the energy they are reckoned to take."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,9 +7,6 @@ import torch
 from spikingjelly.activation_based import layer, op_counter
 from spikingjelly.activation_based.neuron import BaseNode
 from torch import Tensor, nn
-
-from bkdsnn.contracts import Batch
-from bkdsnn.evaluation.activity import predictions
 
 # Horowitz 2014, doi:10.1109/ISSCC.2014.6757323: 45 nm, 32-bit floating point; 4.6 pJ a MAC, 0.9 pJ an accumulation.
 COST = op_counter.SimpleEnergyCostConfig.fp32()
@@ -73,13 +69,6 @@ class OperationCounter:
         """The mean over so many samples that ran inside."""
         synaptic, macs = self._synaptic.get_total() / samples, self._macs.get_total() / samples
         return Operations(macs=macs, synaptic_operations=synaptic)
-
-
-def operations(network: nn.Module, batches: Iterable[Batch]) -> Operations:
-    """Mean operations per sample of these batches."""
-    with OperationCounter() as counter:
-        actual, _ = predictions(network, batches)
-    return counter.per_sample(len(actual))
 
 
 def _is_spike_count(values: Tensor) -> bool:

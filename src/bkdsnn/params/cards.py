@@ -12,19 +12,25 @@ from bkdsnn.params.schema import Params
 
 _RUN = {"table", "row", "seed", "dataset", "student", "teacher", "method", "method_settings", "recipe"}
 _METHOD = {"method", "settings"}  # what it is called is the tables' business
+_LOOK = {"network", "settings", "features"}
 _SEEN_BY_CACHE = {"augmentation", "batch_size", "threads", "cache"}
 Card = dict[str, Any]
 
 
 def of_run(params: Params, key: str) -> Card:
-    """A run's card; whether it reads a cache is not on it, its dtype is."""
+    """A run's card; whether it reads a cache is not on it, its dtype is, where there is a teacher."""
     run = params.entry("runs", key)
-    return {
+    card = {
         "run": run.model_dump(mode="json", include=_RUN),
         "student": params.students[run.student].model_dump(mode="json"),
         "method": params.methods[run.method].model_dump(mode="json", include=_METHOD),
-        "recipe": params.recipes[run.recipe].model_dump(mode="json", exclude={"cache": {"enabled"}}),
+        "recipe": params.recipes[run.recipe].model_dump(mode="json", exclude={"cache"}),
     }
+    if run.teacher is None:
+        return card
+    # What a live teacher's outputs depend on beside its weights.
+    teacher = params.teachers[run.teacher].model_dump(mode="json", include=_LOOK)
+    return {**card, "teacher": teacher, "dtype": params.recipes[run.recipe].cache.dtype}
 
 
 def of_teacher(params: Params, key: str) -> Card:

@@ -16,6 +16,7 @@ def check(params: Params) -> None:
     """Raises `InputError` with the first thing that does not hold together."""
     _check_references(params)
     _check_settings(params)
+    _check_labels(params)
     _check_knobs(params)
     _check_runs(params)
     _check_fit(params)
@@ -53,10 +54,21 @@ def _check_settings(params: Params) -> None:
     for key, teacher in params.teachers.items():
         if plugins.load("method", params.methods[teacher.method].method).Method.needs_teacher:
             raise InputError(f"{FILE}: teachers.{key}.method: '{teacher.method}': it needs a teacher, which none has")
+        method = params.methods[teacher.method]
+        _settings("method", method.method, method.settings, f"methods.{teacher.method}")
     for key, run in params.runs.items():
         own = ", ".join(f"{name}={value}" for name, value in run.method_settings.items())
         where = f"methods.{run.method}" + (f" (with {own} of runs.{key})" if own else "")
         _settings("method", params.methods[run.method].method, settings_of(run, params), where)
+
+
+def _check_labels(params: Params) -> None:
+    """Tables call no two methods the same."""
+    named: dict[str, str] = {}
+    for key, part in params.methods.items():
+        label = (part.label or part.method).lower()
+        if (other := named.setdefault(label, part.method)) != part.method:
+            raise InputError(f"{FILE}: methods.{key}.label: '{part.label or part.method}': '{other}' is called so too")
 
 
 def _check_runs(params: Params) -> None:

@@ -59,6 +59,7 @@ def _written(node: object) -> Iterator[str]:
             if field not in ("ctx", "kind", "type_ignores") and value is not None and value != []:
                 yield field
                 yield from _written(value)
+        yield ")"
     else:
         yield repr(node)
 

@@ -52,7 +52,8 @@ class Tracker:
 
     def __exit__(self, kind: type | None, _error: object, _trace: object) -> None:
         """Ends the run as finished, failed, or (a process that was told to stop) killed; waits until all is stored."""
-        self._send("close", status={None: "FINISHED", SystemExit: "KILLED"}.get(kind, "FAILED"))
+        stopped = kind in (SystemExit, KeyboardInterrupt)
+        self._send("close", status="KILLED" if stopped else "FAILED" if kind else "FINISHED")
         with contextlib.suppress(BrokenPipeError):
             self._worker.stdin.close()
         self.failed = self._worker.wait() != 0

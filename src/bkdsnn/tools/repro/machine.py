@@ -1,5 +1,6 @@
 """How many stages the machine can run at once, and what each of them is told of that."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -25,9 +26,11 @@ def jobs_of(text: str, params: Params) -> int:
 
 def gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA calls them; found without importing torch."""
-    if (visible := environment.foreign("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in visible.split(",") if name.strip()]
-    return [str(number) for number, _ in enumerate(_NVIDIA.iterdir())] if _NVIDIA.is_dir() else []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")  # unlike others it means something where it is empty: none
+    if visible is None:
+        return [str(number) for number, _ in enumerate(_NVIDIA.iterdir())] if _NVIDIA.is_dir() else []
+    names = [name.strip() for name in visible.split(",")]
+    return list(itertools.takewhile(lambda name: name and not name.startswith("-"), names))
 
 
 def environment_of(jobs: int) -> dict[str, str]:
@@ -36,6 +39,6 @@ def environment_of(jobs: int) -> dict[str, str]:
     if jobs == 1:
         return result
     result["BKDSNN_SHARE"] = str(jobs * (environment.read("BKDSNN_SHARE") or 1))
-    if gpus() and environment.accelerator() != "cpu":
-        result.setdefault("BKDSNN_DEVICE_POOL", ",".join(gpus()))
+    if gpus() and environment.accelerator() != "cpu" and not environment.read("BKDSNN_DEVICE_POOL"):
+        result["BKDSNN_DEVICE_POOL"] = ",".join(gpus())
     return result

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from bkdsnn import paths
 from bkdsnn.errors import InputError
+from bkdsnn.files import sha256
 from bkdsnn.tools.compose import compose
 
 
@@ -20,8 +21,7 @@ def alone() -> Iterator[None]:
     lock.parent.mkdir(exist_ok=True)
     try:
         with FileLock(lock, timeout=0):
-            if _kept().is_file():
-                os.replace(_kept(), paths.PARAMS)
+            _undo()
             yield
     except Timeout as error:
         raise InputError("another `make repro` or `make row` works in this folder: wait for it, or stop it") from error
@@ -30,15 +30,30 @@ def alone() -> Iterator[None]:
 @contextlib.contextmanager
 def composed(overrides: list[str]) -> Iterator[None]:
     """Inside, params.yaml is the composition with these Hydra overrides; then it is as it was, to the byte."""
-    partial = _kept().with_suffix(".partial")
-    shutil.copy2(paths.PARAMS, partial)
-    os.replace(partial, _kept())
+    fresh = paths.unfinished() / "params.yaml.composed"
     try:
-        compose(paths.PARAMS, overrides)
+        compose(fresh, overrides)
+        shutil.copy2(paths.PARAMS, _kept("partial"))
+        os.replace(_kept("partial"), _kept(sha256(fresh)))
+        os.replace(fresh, paths.PARAMS)
         yield
     finally:
-        os.replace(_kept(), paths.PARAMS)
+        fresh.unlink(missing_ok=True)
+        _undo()
 
 
-def _kept() -> Path:
-    return paths.unfinished() / "params.yaml.kept"
+def _undo() -> None:
+    """Puts the kept params.yaml back, unless somebody has written another one since."""
+    for kept in paths.unfinished().glob(_kept("*").name):
+        if kept.name == _kept("partial").name:
+            kept.unlink()
+        elif kept.name == _kept(sha256(paths.PARAMS)).name:
+            os.replace(kept, paths.PARAMS)
+        else:
+            print(f"{paths.PARAMS}: written since `make row` was killed: it stays as it is", flush=True)
+            kept.unlink()
+
+
+def _kept(composition: str) -> Path:
+    """Where params.yaml waits while it is the composition with this SHA-256."""
+    return paths.unfinished() / f"params.yaml.kept-{composition}"

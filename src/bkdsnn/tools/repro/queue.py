@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bkdsnn.tools.repro.graph import Graph
-from bkdsnn.tools.repro.processes import DVC
+from bkdsnn.tools.repro.processes import DVC, PAUSE, end
 
-_BUSY = re.compile("is busy|Unable to acquire lock")  # DVC's words: another of its processes is just there
+_BUSY = re.compile("is busy")  # DVC's words: another of its processes reads or writes what this one would
 _BUSY_AGAIN, _BUSY_PAUSE = 100, 0.5  # so often a stage is tried again, so many seconds later
 _FAILED = re.compile("failed to reproduce '([^']+)'")
-_PAUSE = 0.1  # seconds
 _FOLLOWERS = {"train_student": "evaluate"}  # a run is evaluated by the process that has trained it: one start less
 
 
@@ -78,20 +77,27 @@ class Queue:
 
     def run(self, stopped: Sequence[int] = ()) -> None:
         """Runs all that can be run, until `stopped` has an entry; a stage that fails stops only what depends on it."""
-        while self.running or (self._unblocked() and not stopped):
-            if not stopped:
-                self._start()
-            for job in [job for job in self.running if job.process.poll() is not None]:
-                self.running.remove(job)
-                self._finish(job, stopped=bool(stopped))
-            time.sleep(_PAUSE)
+        try:
+            while (self.running or self._unblocked()) and not stopped:
+                self._start(stopped)
+                self._finish_ended()
+                time.sleep(PAUSE)
+        finally:
+            end([job.process for job in self.running])
+            self._finish_ended(failures=False)
 
-    def _start(self) -> None:
+    def _start(self, stopped: Sequence[int]) -> None:
         startable = [job for job in self._unblocked() if time.monotonic() >= job.not_before]
         for job in startable[: self.workers - len(self.running)]:
-            self._waiting.remove(job)
-            job.start(self.environment)
-            self.running.append(job)
+            if not stopped:
+                self._waiting.remove(job)
+                job.start(self.environment)
+                self.running.append(job)
+
+    def _finish_ended(self, *, failures: bool = True) -> None:
+        for job in [job for job in self.running if job.process.poll() is not None]:
+            self.running.remove(job)
+            self._finish(job, failures=failures)
 
     def left(self) -> list[str]:
         """The stages that are neither done nor failed, in order."""
@@ -105,7 +111,7 @@ class Queue:
     def _needs(self, stages: Iterable[str]) -> set[str]:
         return set().union(*(self.graph.needs[stage] for stage in stages))
 
-    def _finish(self, job: Job, *, stopped: bool) -> None:
+    def _finish(self, job: Job, *, failures: bool) -> None:
         if job.process.returncode != 0 and job.was_busy:
             job.tries += 1
             job.not_before = time.monotonic() + _BUSY_PAUSE
@@ -117,7 +123,7 @@ class Queue:
         if whole:
             seconds = time.monotonic() - job.started
             self.say(f"{len(self.done):4} of {len(self.todo)}  {', '.join(whole)}  {seconds:.0f} s")
-        if failed and not stopped:
+        if failed and failures:
             self.failed[failed] = job.reason(failed)
             self.say(f"FAILED {failed}: {self.failed[failed]} (all that it said: {job.log})")
 

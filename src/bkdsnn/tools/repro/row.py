@@ -14,7 +14,7 @@ from bkdsnn.tools.repro.processes import dvc_repro
 
 def row(table: str, name: str, seed: str) -> None:
     """Trains and evaluates one run of a table; params.yaml is afterwards as it was. `InputError` for no such row."""
-    if not seed.isdecimal():
+    if not seed.isdecimal() or seed != str(int(seed)):
         raise InputError(f"SEED={seed}: wanted a whole number from 0 on")
     check_table([f"table={table}"])
     with alone(), composed([f"table={table}", f"seeds=[{seed}]"]):

@@ -34,14 +34,14 @@ def repro(jobs: str) -> None:
             dvc_repro()
         else:
             _side_by_side(graph, todo, count)
-        put_in_order(list(graph.needs))
+        _put_in_order(graph)
         _tell(params)
 
 
 def _side_by_side(graph: Graph, todo: list[str], jobs: int) -> None:
     queue = Queue(graph, todo, paths.unfinished() / "repro", jobs, environment_of(jobs))
     print(f"{len(todo)} stages, {jobs} at a time; what each says is in {queue.logs}", flush=True)
-    with stopping(lambda: [job.process for job in queue.running]) as stopped:
+    with stopping() as stopped:
         queue.run(stopped)
     left = queue.left()
     if stopped:
@@ -53,11 +53,22 @@ def _side_by_side(graph: Graph, todo: list[str], jobs: int) -> None:
 
 
 def _look() -> tuple[Graph, set[str]]:
-    """The stages there are, and those that are out of date."""
+    """The stages there are, and those that are out of date; `InputError` where DVC cannot say."""
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo() as repo:
-        return Graph.read(repo), changed_stages(repo)
+    try:
+        with Repo() as repo:
+            return Graph.read(repo), changed_stages(repo)
+    except DvcException as error:
+        raise InputError(f"DVC: {' '.join(str(error).split())}") from error
+
+
+def _put_in_order(graph: Graph) -> None:
+    from dvc.repo import Repo
+
+    with Repo() as repo, repo.lock:
+        put_in_order(list(graph.needs))
 
 
 def _raw_files_changed(params: Params) -> bool:
@@ -71,7 +82,10 @@ def _tell(params: Params) -> None:
     """Where the table is, and what differs from the committed results."""
     print(f"The table: {paths.tables(params.table) / 'table.md'}. What differs from the committed results:")
     command = ["git", "status", "--short", "dvc.lock", str(paths.RESULTS)]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.rstrip()
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.rstrip()
+    except (OSError, subprocess.CalledProcessError):
+        listed = "git cannot say"
     print(listed or "nothing, they are the same bytes")
 
 

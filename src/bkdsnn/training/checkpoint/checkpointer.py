@@ -92,6 +92,8 @@ class Keeper:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, _frame: object) -> None:
+        if number == signal.SIGINT and self._stopping == number:  # Ctrl-C once more: at once
+            raise KeyboardInterrupt
         self._stopping = signal.Signals(number)
 
     def _stop_if_asked(self) -> None:
