@@ -171,8 +171,10 @@ def test_the_evaluation_reports_the_official_firing_rates():
     inputs = torch.from_numpy(content["frames"]).double()
     empty = torch.zeros(len(inputs), dtype=torch.int64)
     batch = Batch(inputs=inputs, labels=empty, index=empty, draws=empty, view=0)
-    rates = activity.firing_rates(make_sew(content, SIGMOID), [batch]).per_layer
-    assert_rates(name, rates, SEW, content, "eval")
+    network = make_sew(content, SIGMOID)
+    with activity.SpikeCounter(network) as counter:
+        activity.predictions(network, [batch])
+    assert_rates(name, counter.rates().per_layer, SEW, content, "eval")
 
 
 def _named(case: dict) -> str:

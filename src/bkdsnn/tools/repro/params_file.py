@@ -30,7 +30,7 @@ def alone() -> Iterator[None]:
 @contextlib.contextmanager
 def composed(overrides: list[str]) -> Iterator[None]:
     """Inside, params.yaml is the composition with these Hydra overrides; then it is as it was, to the byte."""
-    fresh = paths.unfinished() / "params.yaml.composed"
+    fresh = paths.unfinished() / f"composed-{paths.PARAMS}"  # DVC writes YAML where the name ends so
     try:
         compose(fresh, overrides)
         shutil.copy2(paths.PARAMS, _kept("partial"))
