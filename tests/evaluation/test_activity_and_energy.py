@@ -19,8 +19,8 @@ def firing_rates(network, batches):
 
 def operations(network, batches):
     with energy.OperationCounter() as counter:
-        actual, _ = activity.predictions(network, batches)
-    return counter.per_sample(len(actual))
+        found = activity.predictions(network, batches)
+    return counter.per_sample(len(found.actual))
 
 
 class Passing(SpikingNetwork):
@@ -86,9 +86,19 @@ def test_predictions_keep_the_order():
             return NetOutput(logits=inputs[None], features={})
 
     batches = [batch(torch.eye(3)[[2, 0]], [2, 1]), batch(torch.eye(3)[[1]], [1])]
-    actual, predicted = activity.predictions(Known(), batches)
-    assert np.array_equal(actual, [2, 1, 1])
-    assert np.array_equal(predicted, [2, 0, 1])
+    found = activity.predictions(Known(), batches)
+    assert np.array_equal(found.actual, [2, 1, 1])
+    assert np.array_equal(found.predicted, [2, 0, 1])
+
+
+def test_confidence_is_of_the_mean_over_time():
+    class Known(nn.Module):
+        def forward(self, inputs):
+            return NetOutput(logits=torch.stack([inputs, 3 * inputs]), features={})
+
+    found = activity.predictions(Known(), [batch(torch.tensor([[0.0, 1.0], [0.0, 0.0]]), [1, 1])])
+    assert found.confidence.dtype == np.float64
+    assert found.confidence == pytest.approx([1 / (1 + np.exp(-2)), 0.5])
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,15 @@ def write_results(folder: Path, params: Params, *, top1: dict[str, tuple[float, 
         _write(folder / key, row=run.row, seed=run.seed, test_top1=rate, model_sha256="ef" * 32, **hashes)
     for key in {run.teacher for run in params.runs.values()} - {None}:
         hashes = {"teacher_sha256": None, "params_sha256": cards.sha256_of(cards.of_teacher(params, key))}
-        _write(folder / key, seed=0, test_top1=98.0, model_sha256=WEIGHTS, firing_rate=None, **hashes)
+        _write(
+            folder / key,
+            seed=0,
+            test_top1=98.0,
+            model_sha256=WEIGHTS,
+            firing_rate=None,
+            activation_sparsity=None,
+            **hashes,
+        )
 
 
 def _write(folder: Path, **facts) -> None:
@@ -52,6 +60,13 @@ def _write(folder: Path, **facts) -> None:
         "macs": 500.0,
         "synaptic_operations": 2000.0,
         "energy_uj": 0.0041,
+        "ece": 4.5,
+        "footprint_bytes": 5678,
+        "connection_sparsity": 0.0,
+        "activation_sparsity": 0.875,
+        "effective_macs": 400.0,
+        "effective_acs": 1800.0,
+        "dense_operations": 16000.0,
         "time_steps": 4,
         "data_sha256": DATA,
         "test_samples": 60,

@@ -65,7 +65,8 @@ def test_what_is_read(both):
     assert rows.loc["image-bkd", "published"] == "95.29 [2]"
     assert rows.loc["image-ce", "published"] == "not found [1]"
     assert rows.loc["image-ce", "teacher"] == "–"
-    assert rows.loc["image-ce", "energy (µJ)"] == "0.004"
+    assert rows.loc["image-ce", "energy, estimated (µJ)"] == "0.004"
+    assert rows.loc["image-ce", "ECE %"] == "4.50"
     assert sources.notes()[1:] == ["[1] paper, table 2.", "[2] README of the authors, grade P: the authors' own."]
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -21,13 +21,23 @@ class FiringRates:
     overall: float
 
 
+class Predictions(NamedTuple):
+    """actual, predicted: classes `[N]`; confidence: float64 `[N]`, the predicted class's softmax probability."""
+
+    actual: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+
+
 @torch.no_grad()
-def predictions(network: nn.Module, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray]:
-    """True and predicted classes `[N]` in the order of the batches; the logits' mean over time decides."""
+def predictions(network: nn.Module, batches: Iterable[Batch]) -> Predictions:
+    """What a network says of samples in the order of the batches; the logits' mean over time decides."""
     network.eval()
-    pairs = [(batch.labels, network(batch.inputs).logits.mean(0).argmax(1)) for batch in batches]
-    actual, predicted = (torch.cat(column).cpu().numpy() for column in zip(*pairs, strict=True))
-    return actual, predicted
+    columns = []
+    for batch in batches:
+        logits = network(batch.inputs).logits.mean(0)
+        columns.append((batch.labels, logits.argmax(1), logits.double().softmax(1).amax(1)))
+    return Predictions(*(torch.cat(column).cpu().numpy() for column in zip(*columns, strict=True)))
 
 
 class SpikeCounter:

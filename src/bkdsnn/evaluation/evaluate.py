@@ -12,7 +12,9 @@ from bkdsnn import paths
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
 from bkdsnn.distributed.device import this_device
-from bkdsnn.evaluation.activity import FiringRates, SpikeCounter, parameter_count, predictions
+from bkdsnn.evaluation import neurobench
+from bkdsnn.evaluation.activity import FiringRates, Predictions, SpikeCounter, parameter_count, predictions
+from bkdsnn.evaluation.calibration import expected_calibration_error
 from bkdsnn.evaluation.energy import OperationCounter, Operations
 from bkdsnn.evaluation.feature_maps import FeatureMaps, feature_maps
 from bkdsnn.files import digest, new_folder, read_json, write_csv, write_json
@@ -25,26 +27,33 @@ MAP_CLASSES = 6  # of so many classes the first test sample is shown in the figu
 
 
 class Found(NamedTuple):
-    """What was found on the test split. actual, last, best: `[N]` true classes, and those of last and best weights."""
+    """What was found on the test split: the predictions of last and best weights; all else is of the last."""
 
-    actual: np.ndarray
-    last: np.ndarray
-    best: np.ndarray
+    last: Predictions
+    best: Predictions
     rates: FiringRates
     operations: Operations
+    synaptic: neurobench.SynapticOperations
     maps: FeatureMaps
     network: nn.Module
 
     def metrics(self) -> dict[str, float | int | None]:
-        """The numbers of the table; accuracies in percent, energy in uJ."""
+        """The numbers of the table; accuracies and ECE in percent, energy in uJ; from footprint on NeuroBench's."""
+        rate = None if math.isnan(self.rates.overall) else self.rates.overall
+        correct = self.last.predicted == self.last.actual
         return {
-            "test_top1": 100.0 * float((self.last == self.actual).mean()),
-            "test_top1_validation_choice": 100.0 * float((self.best == self.actual).mean()),
-            "firing_rate": None if math.isnan(self.rates.overall) else self.rates.overall,
+            "test_top1": 100.0 * float(correct.mean()),
+            "test_top1_validation_choice": 100.0 * float((self.best.predicted == self.best.actual).mean()),
+            "ece": expected_calibration_error(correct, self.last.confidence),
+            "firing_rate": rate,
             "macs": self.operations.macs,
             "synaptic_operations": self.operations.synaptic_operations,
             "energy_uj": self.operations.energy_uj,
             "parameters": parameter_count(self.network),
+            "footprint_bytes": neurobench.footprint(self.network),
+            "connection_sparsity": neurobench.connection_sparsity(self.network),
+            "activation_sparsity": None if rate is None else 1.0 - rate,  # of neurons, which put out 0 or 1
+            **self.synaptic._asdict(),
         }
 
 
@@ -77,12 +86,14 @@ def _look(source: Path, part: Student, *, data: ArrayData, batch_size: int) -> F
     device = this_device()
     batches = Batches(data, batch_size=batch_size, device=device)
     best_network, network = (load_trained(source, part, data=data, which=w).to(device) for w in ("best", "last"))
-    _, best = predictions(best_network, batches.plain("test"))
-    with SpikeCounter(network) as spikes, OperationCounter() as counted:
-        actual, last = predictions(network, batches.plain("test"))
-    classes = np.unique(actual)[:MAP_CLASSES].tolist()
+    best = predictions(best_network, batches.plain("test"))
+    synaptic = neurobench.SynapticOperationCounter(network)
+    with SpikeCounter(network) as spikes, synaptic, OperationCounter() as counted:
+        last = predictions(network, batches.plain("test"))
+    classes, samples = np.unique(last.actual)[:MAP_CLASSES].tolist(), len(last.actual)
     maps = feature_maps(network, batches.plain("test"), classes=classes)
-    return Found(actual, last, best, spikes.rates(), counted.per_sample(len(actual)), maps, network)
+    operations = counted.per_sample(samples), synaptic.per_sample(samples)
+    return Found(last, best, spikes.rates(), *operations, maps, network)
 
 
 def _provenance(source: Path) -> dict[str, Any]:
@@ -92,7 +103,8 @@ def _provenance(source: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, found: Found, *, facts: dict[str, Any], split: str) -> None:
-    write_csv(folder / "predictions.csv", {"actual": found.actual.tolist(), "predicted": found.last.tolist()})
+    columns = {name: getattr(found.last, name).tolist() for name in ("actual", "predicted")}
+    write_csv(folder / "predictions.csv", columns)
     np.save(folder / "feature_maps.npy", found.maps.maps)
     np.save(folder / "grad_cam.npy", found.maps.grad_cam)
     np.save(folder / "feature_spread.npy", found.maps.spread)
@@ -100,7 +112,7 @@ def _write(folder: Path, found: Found, *, facts: dict[str, Any], split: str) -> 
         "firing_rate_per_layer": [[name, rate] for name, rate in found.rates.per_layer.items()],  # in their order
         "shown_samples": found.maps.samples.tolist(),
         "split": split,
-        "test_samples": len(found.actual),
+        "test_samples": len(found.last.actual),
         "time_steps": getattr(found.network, "time_steps", None),
     }
     write_json(folder / "metrics.json", {**facts, **found.metrics(), **own})

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt, ValidationError
 
 from bkdsnn.errors import InputError
 from bkdsnn.files import read_json
@@ -17,7 +18,7 @@ MISSING, BROKEN, OTHER = "missing", "broken", "other params"
 
 
 class Metrics(BaseModel):
-    """metrics.json as `evaluate` writes it; accuracies in percent, energy in uJ, operations of one sample."""
+    """metrics.json as `evaluate` writes it; accuracies and ECE in percent, energy in uJ, operations of one sample."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
@@ -25,12 +26,19 @@ class Metrics(BaseModel):
     seed: int
     test_top1: float
     test_top1_validation_choice: float
+    ece: Annotated[float, Field(ge=0.0, le=100.0)]
     firing_rate: float | None
     firing_rate_per_layer: list[tuple[str, Probability]]
     macs: float
     synaptic_operations: float
     energy_uj: float
     parameters: int
+    footprint_bytes: PositiveInt
+    connection_sparsity: Probability
+    activation_sparsity: Probability | None
+    effective_macs: NonNegativeFloat
+    effective_acs: NonNegativeFloat
+    dense_operations: NonNegativeFloat
     epochs: int
     time_steps: int | None
     test_samples: int

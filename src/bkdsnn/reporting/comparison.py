@@ -73,7 +73,7 @@ def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
 
 NOTE = (
     "Gain: of the method that is named over the baseline of the same seeds. Difference: "
-    "ours - published. Firing rate and energy: of the baseline → of the method that gains."
+    "ours - published. Firing rate and energy (a relative estimate): of the baseline → of the method that gains."
 )
 
 

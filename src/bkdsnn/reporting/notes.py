@@ -42,8 +42,9 @@ def common_notes(collected: Collected, sources: Sources) -> list[str]:
         "± is the half-width of its 95 % interval (Student's t).",
         "Selection: the last epoch; the detail table also has the epoch chosen on the validation split. No choice is "
         "made on the test split.",
-        f"Energy: convolutions and matrix products of one sample, all time steps; {COST.e_mac_pj} pJ a MAC, "
-        f"{COST.e_ac_pj} pJ an accumulation (Horowitz 2014, 45 nm, 32 bit). An input of k spikes is k accumulations.",
+        "Energy is a relative estimate, to compare rows by, not a measurement: convolutions and matrix products of one "
+        f"sample, all time steps, at {COST.e_mac_pj} pJ a MAC and {COST.e_ac_pj} pJ an accumulation (Horowitz 2014, "
+        "45 nm, 32 bit); memory and neurons take none. An input of k spikes is k accumulations.",
         "Firing rate: spikes per neuron and time step. It and the operations are means over the test split.",
         *sources.notes(),
         *_data(collected),

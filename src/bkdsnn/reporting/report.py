@@ -15,7 +15,7 @@ def write_tables(folder: Path, collected: Collected) -> None:
     notes = [comparison.methods_note(collected.params), *common_notes(collected, sources)]
     contents = {
         "comparison": (comparison.numbers(collected), comparison.for_reading(collected, sources), [comparison.NOTE], 2),
-        "table": (tables.numbers(collected), tables.for_reading(collected, sources), [], 1),
+        "table": (tables.numbers(collected), tables.for_reading(collected, sources), [tables.NOTE], 1),
     }
     for name, (numbers, readable, own_notes, left) in contents.items():
         numbers.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")

@@ -3,11 +3,27 @@
 import numpy as np
 import pandas as pd
 
+from bkdsnn.evaluation.calibration import BINS
 from bkdsnn.params.schema import Row
 from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.intervals import average, gain, mean_and_std, top1
 from bkdsnn.reporting.layout import EMPTY, number, with_problems, with_spread
 from bkdsnn.reporting.notes import Sources
+
+NOTE = (
+    f"ECE: expected calibration error of the last epoch on the test split, {BINS} bins of equal width of the softmax "
+    "probability of the predicted class (Guo et al. 2017), from the logits' mean over time. table.csv also has what "
+    "NeuroBench reports, by its names."
+)
+# By the names and definitions of NeuroBench.
+_NEUROBENCH = (
+    "footprint_bytes",
+    "connection_sparsity",
+    "activation_sparsity",
+    "effective_macs",
+    "effective_acs",
+    "dense_operations",
+)
 
 
 def numbers(collected: Collected) -> pd.DataFrame:
@@ -21,7 +37,7 @@ def _record(key: str, row: Row, collected: Collected) -> dict[str, object]:
     mean, std = mean_and_std(top1(key, collected))
     over = gain(key, collected)
     teacher = collected.evaluated.get(row.teacher)
-    means = ("firing_rate", "synaptic_operations", "macs", "energy_uj")
+    means = ("ece", "firing_rate", "synaptic_operations", "macs", "energy_uj", *_NEUROBENCH)
     return {
         "row": key,
         "dataset": row.dataset,
@@ -60,6 +76,7 @@ def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
                 "top-1 %, last epoch": accuracy(key, collected),
                 "gain over CE": with_spread(record["gain_over_ce"], record["gain_ci95"], sign="+"),
                 "top-1 %, validation choice": number(record["top1_validation_choice"], ".2f"),
+                "ECE %": number(record["ece"], ".2f"),
                 "published": sources.cell(row.published),
                 "teacher": teacher_top1(row.teacher, collected),
                 "seeds": record["seeds"],
@@ -69,7 +86,7 @@ def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
                 "firing rate": number(record["firing_rate"], ".3f"),
                 "SynOps (k)": number(record["synaptic_operations"] / 1e3, ",.0f"),
                 "MACs (k)": number(record["macs"] / 1e3, ",.0f"),
-                "energy (µJ)": number(record["energy_uj"], ".3f"),
+                "energy, estimated (µJ)": number(record["energy_uj"], ".3f"),
             }
         )
     return pd.DataFrame(rows)

@@ -99,7 +99,7 @@ def energy(collected: Collected) -> list[Drawn]:
             own = look(place)
             axis.errorbar(used[0], right[0], **bars, fmt=own.marker, ms=7, color=own.color, mec="white", label=text)
             described.append(f"{key} {used[0]:.3g} µJ {right[0]:.2f} %")
-        axis.set(title=dataset, xlabel="energy of one inference (µJ)", ylabel="test top-1 (%), last epoch")
+        axis.set(title=dataset, xlabel="energy, relative estimate (µJ)", ylabel="test top-1 (%), last epoch")
         axis.margins(0.15)
         legend(axis)
         plain(axis, grid="both")
