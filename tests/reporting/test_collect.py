@@ -100,6 +100,16 @@ def test_a_wrong_type_or_a_foreign_file_is_damage(params, runs):
     assert "feature_spread.npy: has shape (2, 2), wanted 1 dimensions" in told[2]
 
 
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [("ece", 100.1), ("footprint_bytes", 0), ("connection_sparsity", 1.5), ("effective_acs", -1.0)],
+)
+def test_a_number_that_cannot_be_is_damage(params, runs, fact, value):
+    change(runs / "image-ce-s0/metrics.json", **{fact: value})
+    (note,) = problem_notes(collect(runs, params, data_sha256=SOURCES))
+    assert f"metrics.json: {fact}: Input should be" in note
+
+
 def test_nothing_is_unpickled(params, runs):
     np.save(runs / "image-bkd-s0/grad_cam.npy", np.array([[["text", 1]]], dtype=object), allow_pickle=True)
     collected = collect(runs, params, data_sha256=SOURCES)

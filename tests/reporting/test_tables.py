@@ -54,6 +54,8 @@ def test_numbers_of_a_row(both):
     assert gain("image-bkd", both) == (3.0, pytest.approx(4.302653, rel=1e-6), 3)  # differences 2, 2, 5
     row = table.loc["image-bkd"]
     assert (row["gain_over_ce"], row["teacher_top1"], row["seeds"], row["split"]) == (3.0, 98.0, 3, "stratified")
+    assert (row["ece"], row["footprint_bytes"], row["activation_sparsity"]) == (4.5, 5678, 0.875)
+    assert (row["effective_macs"], row["effective_acs"], row["dense_operations"]) == (400.0, 1800.0, 16000.0)
     assert (row["published"], row["published_source"], row["published_grade"]) == (95.29, "README of the authors", "P")
 
 
@@ -132,6 +134,15 @@ def test_a_method_of_somebody_else_is_in_the_note_by_its_name(both):
     )
     params = both.params.model_copy(update={"methods": {**both.params.methods, "bkd": theirs}})
     assert comparison.methods_note(params).endswith("cross-entropy alone; plain_mse.")
+
+
+def test_notes_say_what_energy_and_ece_are(both, tmp_path):
+    write_tables(tmp_path, both)
+    for name in ("comparison.md", "table.md"):
+        assert "- Energy is a relative estimate, " in (tmp_path / name).read_text(encoding="utf-8")
+    assert "ECE: expected calibration error of the last epoch on the test split, 15 bins" in (
+        tmp_path / "table.md"
+    ).read_text(encoding="utf-8")
 
 
 def test_csv_holds_all_digits(collect_rows, tmp_path):

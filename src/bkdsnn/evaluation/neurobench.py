@@ -35,8 +35,8 @@ def connection_sparsity(network: nn.Module) -> float:
 class SynapticOperationCounter:
     """Inside `with`, counts what goes through linear and convolutional layers; products of activations do not count.
 
-    A layer's call is of accumulations if all that it gets is -1, 0 or 1, else of MACs: in SEW blocks the same layer can
-    be either, batch by batch. An input counts once, whatever its value.
+    A layer's call is of accumulations if all that it gets is -1, 0 or 1, else of MACs, so that a layer of a SEW block
+    can be either, batch by batch. An input counts once, whatever its value; padding does not.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -53,7 +53,7 @@ class SynapticOperationCounter:
             hook.remove()
 
     def per_sample(self, samples: int) -> SynapticOperations:
-        """The mean over so many samples that ran inside."""
+        """The mean over so many samples that ran inside; to be asked outside."""
         effective, dense = {True: 0.0, False: 0.0}, 0.0
         for (name, spikes, shape), (active, times) in self._calls.items():
             layer = self._layers[name]
@@ -66,11 +66,9 @@ class SynapticOperationCounter:
 
         def count(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             x = inputs[0].detach()
-            active = x != 0
-            spikes = bool((x.abs() == active).all())
-            key = name, spikes, torch.Size([1] * (x.dim() - own)) + x.shape[-own:]
-            before, times = self._calls.get(key, (0, 0))
-            self._calls[key] = before + active.flatten(0, -own - 1).sum(0), times + x.shape[:-own].numel()
+            key = name, torch.equal(x, x.sign()), torch.Size([1] * (x.dim() - own)) + x.shape[-own:]
+            active, times = self._calls.get(key, (0, 0))
+            self._calls[key] = active + (x != 0).flatten(0, -own - 1).sum(0), times + x.shape[:-own].numel()
 
         return count
 
