@@ -11,6 +11,7 @@ from bkdsnn.params.schema import Params
 
 TOP1 = {"image-ce": (90.0, 92.0, 91.0), "image-bkd": (92.0, 94.0, 96.0)}
 DATA, WEIGHTS = "ab" * 32, "cd" * 32
+MADE_WITH = {"torch": "2.0", "spikingjelly": "0.9", "timm": "1.0", "processor": "any"}
 
 
 def made_up_params(composed, *, rows: dict[str, dict] | None = None, seeds: int = 3) -> Params:
@@ -59,6 +60,8 @@ def _write(folder: Path, **facts) -> None:
         "firing_rate": 0.125,
         "firing_rate_per_layer": [["stem", 0.25], ["head", 0.0]],
         "shown_samples": [0, 1],
+        "made_with": MADE_WITH,
+        "evaluated_with": MADE_WITH,
     }
     write_json(folder / "metrics.json", {**common, **facts})
     write_csv(folder / "history.csv", {"epoch": [0, 1], "task": [1.0, 0.5], "validation_top1": [50.0, 90.0]})

@@ -1,5 +1,6 @@
 """How a network is trained: the closed schema of a recipe, and of every other mapping."""
 
+import json
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -116,13 +117,14 @@ class Recipe(Closed):
     """Everything about a training run that is neither data, network, method nor seed.
 
     `epochs` counts all of them, warm-up and cool-down too. Epochs 0 takes a network with the weights it starts from: a
-    teacher that others trained.
+    teacher that others trained. portable: the same bytes on every x86-64 processor with AVX2, see `bkdsnn.portable`.
     """
 
     epochs: NonNegativeInt
     batch_size: PositiveInt
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     threads: PositiveInt | None
+    portable: bool
     optimiser: Optimiser
     schedule: Schedule
     augmentation: Augmentation
@@ -138,4 +140,14 @@ class Recipe(Closed):
         for name in ("warmup_lr", "min_lr"):
             if (value := getattr(self.schedule, name)) > self.optimiser.lr:
                 raise ValueError(f"{name} {value} is above lr {self.optimiser.lr}")
+        return self
+
+    @model_validator(mode="after")
+    def _portable_where_it_holds(self) -> Self:
+        needed = {"precision": (self.precision, "32-true"), "threads": (self.threads, 1)}
+        needed["speed.compile"] = (self.speed.compile, False)
+        for name, (value, wanted) in needed.items():
+            if self.portable and value != wanted:
+                wanted, value = json.dumps(wanted), json.dumps(value)
+                raise ValueError(f"portable: true needs {name} {wanted}, this is {value}: portable: false allows it")
         return self
