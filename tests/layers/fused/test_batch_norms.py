@@ -231,7 +231,7 @@ def test_a_norm_that_is_watched_is_called_and_is_exact():
 
 
 def test_spikes_behind_a_stem_are_those_of_exact_currents():
-    """16 event frames of 128 x 128: with torch's own statistics a thousand spikes differ."""
+    """16 event frames of 128 x 128: torch's own statistics change 193 spikes with one thread, 77 with two."""
     torch.manual_seed(0)
     neuron = NeuronSettings(**NEURON)
     settings = sew_resnet.Settings(time_steps=4, widths=[32], blocks=[1], stem_stride=1, neuron=neuron)
@@ -247,7 +247,7 @@ def test_spikes_behind_a_stem_are_those_of_exact_currents():
         exact = nn.BatchNorm2d(32).double()(convolved[0].double().contiguous().flatten(0, 1)).float()
         expected = network.stem_neuron(exact.unflatten(0, (4, 4)))
     assert 0.01 < expected.mean() < 0.5
-    assert (spikes[0] != expected).sum() <= 16  # currents within a rounding of the threshold
+    assert (spikes[0] != expected).sum() <= 4  # currents within a rounding of the threshold
 
 
 @pytest.mark.parametrize("channels_last_", [True, False])
