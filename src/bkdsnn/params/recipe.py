@@ -101,7 +101,10 @@ class Cache(Closed):
 
 
 class Speed(Closed):
-    """What makes a step faster and rounds differently: the same number to a few units in the last place.
+    """What makes a step faster and rounds differently: an operator's outputs, of the same inputs, differ by a few units
+    in the last place. A current so near to the threshold may become a spike or none, and what follows differ by more.
+
+    Batch norms that train on a CPU have such statistics with any number of threads (compile: those of the compiler).
 
     channels_last: maps lie in memory pixel by pixel, not channel by channel. fused_neurons: on a CPU a neuron's steps
     are one operator of ours (false: SpikingJelly's), in training (channels_last, not compiled) together with the batch
