@@ -8,6 +8,7 @@ from bkdsnn.files import write_csv, write_json
 from bkdsnn.params import cards
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Params
+from bkdsnn.reporting.collect import Collected, Evaluated, Metrics
 
 TOP1 = {"image-ce": (90.0, 92.0, 91.0), "image-bkd": (92.0, 94.0, 96.0)}
 DATA, WEIGHTS = "ab" * 32, "cd" * 32
@@ -29,6 +30,17 @@ def made_up_params(composed, *, rows: dict[str, dict] | None = None, seeds: int 
             made = {**runs[f"{of}-s0"], **names, "row": key, "seed": seed, "method_settings": settings}
             content["runs"][f"{key}-s{seed}"] = made
     return validated(Params, content, where="")
+
+
+def made_up_table(params: Params, top1: dict[str, np.ndarray]) -> Collected:
+    """A table of which nothing is known but the test accuracies of its rows, by seed."""
+    nothing = dict.fromkeys(("history", "predictions", "maps", "grad_cam", "spread"))
+    evaluated = {}
+    for key, run in params.runs.items():
+        rate = float(top1[run.row][params.seeds.index(run.seed)])
+        metrics = Metrics.model_construct(key=key, seed=run.seed, test_top1=rate)
+        evaluated[key] = Evaluated(metrics=metrics, **nothing)
+    return Collected(params, evaluated, problems={}, strays=[])
 
 
 def write_results(folder: Path, params: Params, *, top1: dict[str, tuple[float, ...]]) -> None:
