@@ -142,7 +142,7 @@ OWN = "test_the_examples_train"
 RUN_BY = {  # or runs the same on a smaller table
     "make test": ".ci/run",
     "dvc exp run -S blur_ratio=0.2": IDLE,
-    "dvc exp run -S 'seeds=[0,1,2,3]'": IDLE,
+    "dvc exp run -S 'seeds=[0,1,2,3,4,5,6,7,8]'": IDLE,
     "dvc exp run -S methods.bkd.settings.feature_weight=0.001": IDLE,
     "dvc exp run -S time_steps=8": IDLE,
     "dvc exp run -S table=digits-blur": IDLE,
