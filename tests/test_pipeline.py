@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from reference_vectors import FOLDER
 
+from bkdsnn import portable
+from bkdsnn.files import sha256
 from bkdsnn.tools import clone as clones
 
 ROWS = ("image-ce", "image-bkd", "image-vit", "dvs-mixed", "dvs-swapped")
@@ -128,6 +131,14 @@ def test_another_place_and_two_stages_at_once_give_the_same_bytes(twins):
     first, second = (clone.bytes() for clone in twins)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_the_bytes_are_those_that_other_processors_made(clone):
+    if reason := portable.why_not():
+        pytest.skip(reason)
+    committed = json.loads((FOLDER / "tiny.json").read_text())
+    found = {name: sha256(clone.folder / name) for name in committed}
+    assert found == committed, f"where numbers are meant to change, tiny.json is now\n{json.dumps(found, indent=2)}"
 
 
 def test_a_table_of_two_at_once_says_what_is_done(twins):
