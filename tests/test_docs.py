@@ -167,6 +167,9 @@ RUN_BY = {  # or runs the same on a smaller table
     "make export STUDENT=image-bkd-s0": "test_a_run_is_exported_and_does_on_real_inputs_what_its_network_does",
     "PYTHONPATH=src python -m pytest tests/methods": OWN,
     "make row TABLE=mine ROW=squares-plain SEED=0": OWN,
+    "make tune TABLE=tiny ROW=image-bkd SPACE='methods.bkd.settings.feature_weight=0.0002,0.02' SEEDS=100,101": (
+        "test_what_is_tuned_is_chosen_on_the_validation_split_alone"
+    ),
     "make repro": OWN,  # of the other rows
     "dvc exp run -S table=mine -S 'seeds=[0]'": OWN,
 }

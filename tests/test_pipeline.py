@@ -319,6 +319,36 @@ def test_a_row_is_made_with_what_it_needs_and_nothing_else(clone):
     assert (clone.folder / "params.yaml").read_bytes() == before
 
 
+SHUFFLED = """
+    splits = stratified_split(labels, settings.split)
+    labels[splits["test"]] = np.roll(labels[splits["test"]], 1)
+    return Prepared("""
+
+
+@pytest.mark.slow
+def test_what_is_tuned_is_chosen_on_the_validation_split_alone(clone):
+    """The same choice, to the byte, where the labels of the test split are others."""
+    space = "recipes.digits.optimiser.lr=0.001,0.01"
+    arguments = ("tune", "tiny", "image-ce", space, "100,101")
+    table = clone.folder / "results/tuning/tiny-image-ce.csv"
+    lock = (clone.folder / "dvc.lock").read_bytes()
+    output = clone.tool(*arguments, BKDSNN_TRACKING="off")
+    assert trained("image-ce").isdisjoint(stages(output))
+    assert {stage.split("@")[0] for stage in stages(output)} == {"check_params", "train_student"}
+    chosen, ranked = table.read_bytes(), output[output.index("| settings") :]
+    assert chosen.count(b"\n") == 5
+    source = "src/bkdsnn/data/sources/digits.py"
+    clone.edit(source, r"\n    return Prepared\(", SHUFFLED)
+    clone.edit(source, r"splits=stratified_split\(labels, settings.split\)", "splits=splits")
+    output = clone.tool(*arguments, BKDSNN_TRACKING="off")
+    assert "prepare_data@digits" in stages(output)
+    assert (table.read_bytes(), output[output.index("| settings") :]) == (chosen, ranked)
+    assert (clone.folder / "dvc.lock").read_bytes() == lock
+    table.unlink()
+    clone.restore()
+    clone.dvc("checkout", "-q")
+
+
 def test_a_second_repro_at_once_says_so_and_a_killed_row_leaves_params_as_they_were(clone):
     before = (clone.folder / "params.yaml").read_bytes()
     command = (sys.executable, "-m", "bkdsnn.tools.repro.row", "tiny", "image-ce", "2")

@@ -69,6 +69,11 @@ def figures(table: str) -> Path:
     return RESULTS / "figures" / table
 
 
+def tuning(table: str, row: str) -> Path:
+    """The trials of a row's tuning."""
+    return RESULTS / "tuning" / f"{table}-{row}.csv"
+
+
 def unfinished() -> Path:
     """The folder of what killed processes go on from, one for all experiments."""
     return project_root() / ".resume"
