@@ -252,7 +252,7 @@ def test_a_mistake_in_params_stops_before_any_work(clone):
     said = [line for line in output.splitlines() if line.startswith("check_params: ")]
     assert said == [
         "check_params: params.yaml: recipes.digits.epoch: unknown key; did you mean epochs? allowed: epochs, "
-        "batch_size, precision, threads, optimiser, schedule, augmentation, cache, speed"
+        "batch_size, precision, threads, portable, optimiser, schedule, augmentation, cache, speed"
     ]
     clone.restore()
 
