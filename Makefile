@@ -31,6 +31,10 @@ repro: $(READY) ## reproduce the table that params.yaml asks for (JOBS=n stages 
 row: $(READY) ## one row with what it needs, nothing else (TABLE=digits ROW=image-bkd SEED=0)
 	@$(RUN) python -m bkdsnn.tools.repro.row "$(TABLE)" "$(ROW)" "$(SEED)"
 
+.PHONY: tune
+tune: $(READY) ## settings of a row by validation top-1 (TABLE=digits ROW=image-bkd SPACE='blur_ratio=0.1,0.2' SEEDS=100,101)
+	@$(RUN) python -m bkdsnn.tools.tune "$(TABLE)" "$(ROW)" "$(SPACE)" "$(SEEDS)"
+
 .PHONY: ui
 ui: $(READY) ## the MLflow pages on http://127.0.0.1:5000 (PORT=... for another)
 	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?viewStateShareKey=bkdsnn"

@@ -1,5 +1,10 @@
 """Stage build_tables@<table>: from evaluated runs to the table and its figures."""
 
+from bkdsnn import portable
+
+if __name__ == "__main__":
+    portable.use()  # before numpy and torch are imported
+
 import logging
 
 from bkdsnn import paths

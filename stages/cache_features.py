@@ -1,5 +1,10 @@
 """Stage cache_features@<teacher>-<recipe>: the teacher's outputs for every view of the training split."""
 
+from bkdsnn import portable
+
+if __name__ == "__main__":
+    portable.use_for("caches")  # before numpy and torch are imported
+
 from bkdsnn import paths
 from bkdsnn.command import run_stage
 from bkdsnn.data.arrays import ArrayData
@@ -21,7 +26,7 @@ def cache_features(key: str) -> None:
     part, recipe = params.teachers[entry.teacher], params.recipes[entry.recipe]
     data = ArrayData(paths.dataset(entry.dataset))
     make_deterministic(threads=recipe.threads)
-    device, weights = this_device(), paths.teacher(entry.teacher)
+    device, weights = this_device(portable=recipe.portable), paths.teacher(entry.teacher)
     network = load_trained(weights, part, data=data, which="last").to(device)
     write_cache(
         paths.teacher_outputs(key),

@@ -1,5 +1,10 @@
 """Stage evaluate@<run>: what the trained student is worth on the test split."""
 
+from bkdsnn import portable
+
+if __name__ == "__main__":
+    portable.use_for("runs")  # before numpy and torch are imported
+
 from bkdsnn import paths
 from bkdsnn.command import run_stage
 from bkdsnn.evaluation.of_model import evaluate_model

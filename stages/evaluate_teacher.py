@@ -1,5 +1,10 @@
 """Stage evaluate_teacher@<teacher>: the same for a teacher."""
 
+from bkdsnn import portable
+
+if __name__ == "__main__":
+    portable.use_for("teachers")  # before numpy and torch are imported
+
 from bkdsnn import paths
 from bkdsnn.command import run_stage
 from bkdsnn.evaluation.of_model import evaluate_model

@@ -1,5 +1,10 @@
 """Stage prepare_data@<dataset>: from the data set as published to arrays and a manifest."""
 
+from bkdsnn import portable
+
+if __name__ == "__main__":
+    portable.use()  # before numpy and torch are imported
+
 from bkdsnn import paths, plugins
 from bkdsnn.command import run_stage
 from bkdsnn.files import new_folder

@@ -1,5 +1,10 @@
 """Stage train_student@<run>: a spiking network learns the task, under a teacher where the run has one."""
 
+from bkdsnn import portable
+
+if __name__ == "__main__":
+    portable.use_for("runs")  # before numpy and torch are imported
+
 from pathlib import Path
 
 from bkdsnn import paths

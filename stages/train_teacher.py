@@ -1,5 +1,10 @@
 """Stage train_teacher@<teacher>: an ANN learns the task by cross-entropy, in the same loop as the students."""
 
+from bkdsnn import portable
+
+if __name__ == "__main__":
+    portable.use_for("teachers")  # before numpy and torch are imported
+
 from bkdsnn import paths
 from bkdsnn.build import feature_shapes, make_method, make_network
 from bkdsnn.command import run_stage

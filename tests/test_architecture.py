@@ -19,7 +19,9 @@ ROOMS = sorted(path for path in PACKAGE.rglob("*") if path.is_dir() and list(pat
 FLOORS = (
     "errors contracts",
     "environment files plugins",
-    "paths provenance distributed events",
+    "paths events",
+    "portable",
+    "provenance distributed",
     "params seeding tracking command",
     "data layers methods",
     "build networks export",

@@ -142,7 +142,7 @@ OWN = "test_the_examples_train"
 RUN_BY = {  # or runs the same on a smaller table
     "make test": ".ci/run",
     "dvc exp run -S blur_ratio=0.2": IDLE,
-    "dvc exp run -S 'seeds=[0,1,2,3]'": IDLE,
+    "dvc exp run -S 'seeds=[0,1,2,3,4,5,6,7,8]'": IDLE,
     "dvc exp run -S methods.bkd.settings.feature_weight=0.001": IDLE,
     "dvc exp run -S time_steps=8": IDLE,
     "dvc exp run -S table=digits-blur": IDLE,
@@ -151,7 +151,8 @@ RUN_BY = {  # or runs the same on a smaller table
     "dvc exp run --queue -S 'blur_ratio=0.3,0.4'": IDLE,
     "dvc queue start -j 2": IDLE,
     "dvc exp show --only-changed --no-pager --drop 'methods|models|results|data|params' "
-    "--keep 'results/tables/.*'": IDLE,
+    "--keep 'results/tables/.*' --sort-by results/tables/digits/summary.json:last_validation_top1.image-bkd "
+    "--sort-order desc": IDLE,
     "dvc metrics show": IDLE,
     "dvc plots show": IDLE,
     'LAUNCH="torchrun --no-python --nproc-per-node=2" dvc repro': IDLE,
@@ -166,6 +167,9 @@ RUN_BY = {  # or runs the same on a smaller table
     "make export STUDENT=image-bkd-s0": "test_a_run_is_exported_and_does_on_real_inputs_what_its_network_does",
     "PYTHONPATH=src python -m pytest tests/methods": OWN,
     "make row TABLE=mine ROW=squares-plain SEED=0": OWN,
+    "make tune TABLE=tiny ROW=image-bkd SPACE='methods.bkd.settings.feature_weight=0.0002,0.02' SEEDS=100,101": (
+        "test_what_is_tuned_is_chosen_on_the_validation_split_alone"
+    ),
     "make repro": OWN,  # of the other rows
     "dvc exp run -S table=mine -S 'seeds=[0]'": OWN,
 }
@@ -376,6 +380,7 @@ def test_the_commands_of_the_docs_run_where_stages_do_nothing(tmp_path):
     make_available(clone)
     clone.commit()
     for command in (command for command, runner in RUN_BY.items() if runner == IDLE):
+        command = command.replace("results/tables/digits/", "results/tables/tiny/")
         run(clone, f"{command} -S 'seeds=[0]'" if " table=" in command else command)
         if command.startswith("dvc queue start"):
             wait_for_queue(clone)

@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from reference_vectors import FOLDER
 
+from bkdsnn import portable
+from bkdsnn.files import sha256
 from bkdsnn.tools import clone as clones
 
 ROWS = ("image-ce", "image-bkd", "image-vit", "dvs-mixed", "dvs-swapped")
@@ -117,7 +120,10 @@ def test_a_second_repro_does_nothing(twins):
 def test_dvc_metrics_show_is_one_line_per_table(clone):
     shown = json.loads(clone.dvc("metrics", "show", "--json"))
     (files,) = (entry["data"] for entry in shown.values())
-    assert set(files["results/tables/tiny/summary.json"]["data"]) == set(ROWS)
+    shown = files["results/tables/tiny/summary.json"]["data"]
+    assert {name: set(rows) for name, rows in shown.items()} == {
+        name: set(ROWS) for name in ("last_validation_top1", "test_top1")
+    }
 
 
 def test_another_place_and_two_stages_at_once_give_the_same_bytes(twins):
@@ -125,6 +131,14 @@ def test_another_place_and_two_stages_at_once_give_the_same_bytes(twins):
     first, second = (clone.bytes() for clone in twins)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_the_bytes_are_those_that_other_processors_made(clone):
+    if reason := portable.why_not():
+        pytest.skip(reason)
+    committed = json.loads((FOLDER / "tiny.json").read_text())
+    found = {name: sha256(clone.folder / name) for name in committed}
+    assert found == committed, f"where numbers are meant to change, tiny.json is now\n{json.dumps(found, indent=2)}"
 
 
 def test_a_table_of_two_at_once_says_what_is_done(twins):
@@ -238,7 +252,7 @@ def test_a_mistake_in_params_stops_before_any_work(clone):
     said = [line for line in output.splitlines() if line.startswith("check_params: ")]
     assert said == [
         "check_params: params.yaml: recipes.digits.epoch: unknown key; did you mean epochs? allowed: epochs, "
-        "batch_size, precision, threads, optimiser, schedule, augmentation, cache, speed"
+        "batch_size, precision, threads, portable, optimiser, schedule, augmentation, cache, speed"
     ]
     clone.restore()
 
@@ -303,6 +317,36 @@ def test_a_row_is_made_with_what_it_needs_and_nothing_else(clone):
     assert stages(output) == {"check_params", "train_student@image-ce-s1", "evaluate@image-ce-s1"}
     assert re.search(r"results/runs/tiny/image-ce-s1: \d+\.\d\d % of the test split", output)
     assert (clone.folder / "params.yaml").read_bytes() == before
+
+
+SHUFFLED = """
+    splits = stratified_split(labels, settings.split)
+    labels[splits["test"]] = np.roll(labels[splits["test"]], 1)
+    return Prepared("""
+
+
+@pytest.mark.slow
+def test_what_is_tuned_is_chosen_on_the_validation_split_alone(clone):
+    """The same choice, to the byte, where the labels of the test split are others."""
+    space = "recipes.digits.optimiser.lr=0.001,0.01"
+    arguments = ("tune", "tiny", "image-ce", space, "100,101")
+    table = clone.folder / "results/tuning/tiny-image-ce.csv"
+    lock = (clone.folder / "dvc.lock").read_bytes()
+    output = clone.tool(*arguments, BKDSNN_TRACKING="off")
+    assert trained("image-ce").isdisjoint(stages(output))
+    assert {stage.split("@")[0] for stage in stages(output)} == {"check_params", "train_student"}
+    chosen, ranked = table.read_bytes(), output[output.index("| settings") :]
+    assert chosen.count(b"\n") == 5
+    source = "src/bkdsnn/data/sources/digits.py"
+    clone.edit(source, r"\n    return Prepared\(", SHUFFLED)
+    clone.edit(source, r"splits=stratified_split\(labels, settings.split\)", "splits=splits")
+    output = clone.tool(*arguments, BKDSNN_TRACKING="off")
+    assert "prepare_data@digits" in stages(output)
+    assert (table.read_bytes(), output[output.index("| settings") :]) == (chosen, ranked)
+    assert (clone.folder / "dvc.lock").read_bytes() == lock
+    table.unlink()
+    clone.restore()
+    clone.dvc("checkout", "-q")
 
 
 def test_a_second_repro_at_once_says_so_and_a_killed_row_leaves_params_as_they_were(clone):

@@ -120,6 +120,11 @@ def put_default(name: str, value: str) -> None:
     os.environ.setdefault(name, value)
 
 
+def has(values: dict[str, str]) -> bool:
+    """Whether all these variables are set so."""
+    return values.items() <= os.environ.items()
+
+
 def tracked() -> bool:
     """Whether MLflow keeps the runs."""
     return read("BKDSNN_TRACKING") != "off"

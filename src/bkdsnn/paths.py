@@ -24,6 +24,11 @@ def raw_data() -> Path:
     return project_root() / (environment.read("BKDSNN_DATA") or "raw")
 
 
+def card(kind: str, key: str) -> Path:
+    """The card of a run, teacher, cache, data set or table."""
+    return CARDS / kind / f"{key}.json"
+
+
 def dataset(key: str) -> Path:
     """A prepared data set."""
     return _DATA / key
@@ -62,6 +67,11 @@ def tables(table: str) -> Path:
 def figures(table: str) -> Path:
     """The figures of a table."""
     return RESULTS / "figures" / table
+
+
+def tuning(table: str, row: str) -> Path:
+    """The trials of a row's tuning."""
+    return RESULTS / "tuning" / f"{table}-{row}.csv"
 
 
 def unfinished() -> Path:

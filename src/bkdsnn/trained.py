@@ -26,7 +26,7 @@ class Trained:
     history: list[dict[str, float]]
 
 
-def save_trained(folder: Path, trained: Trained, *, data: ArrayData, teacher: str | None) -> None:
+def save_trained(folder: Path, trained: Trained, *, data: ArrayData, teacher: str | None, made_with: dict) -> None:
     """Writes weights after the last and the best epoch, the history, and last a manifest with their hashes."""
     for name in ("last", "best"):
         save_file(getattr(trained, name), folder / f"{name}.safetensors")
@@ -40,6 +40,7 @@ def save_trained(folder: Path, trained: Trained, *, data: ArrayData, teacher: st
             "epochs": len(trained.history),
             "data_sha256": digest(data.folder),
             "teacher_sha256": teacher,
+            "made_with": made_with,
             "sha256": {name: sha256(folder / name) for name in ("last.safetensors", "best.safetensors", "history.csv")},
         },
     )

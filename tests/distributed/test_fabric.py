@@ -13,13 +13,14 @@ from bkdsnn.errors import InputError
 def test_a_device_that_is_not_there_is_refused_in_one_line(monkeypatch):
     monkeypatch.setenv("BKDSNN_ACCELERATOR", "cuda")
     with pytest.raises(InputError, match="^BKDSNN_ACCELERATOR: cuda is asked for, this machine has cpu$"):
-        this_device()
+        this_device(portable=False)
 
 
 def test_training_and_evaluation_take_the_same_device(monkeypatch):
     monkeypatch.setenv("BKDSNN_ACCELERATOR", "cpu")
-    assert this_device() == torch.device("cpu")
-    assert make_fabric(precision="32-true", device=this_device()).device == torch.device("cpu")
+    device = this_device(portable=False)
+    assert device == torch.device("cpu")
+    assert make_fabric(precision="32-true", device=device).device == torch.device("cpu")
 
 
 def test_half_precision_needs_a_gpu():

@@ -33,7 +33,13 @@ def evaluated(tmp_path, monkeypatch):
     weights = built(part, data=data, seed=0).state_dict()
     with new_folder(tmp_path / "model") as folder:
         history = [{"epoch": 0, "task": 1.0, "validation_top1": 50.0}]
-        save_trained(folder, Trained(weights, weights, best_epoch=0, history=history), data=data, teacher=None)
+        save_trained(
+            folder,
+            Trained(weights, weights, best_epoch=0, history=history),
+            data=data,
+            teacher=None,
+            made_with={"torch": "2.0"},
+        )
     facts = {"key": "made-up", "seed": 0, "params_sha256": "ab" * 32}
     tracker, target = Recorder(), tmp_path / "evaluated"
     evaluate_network(

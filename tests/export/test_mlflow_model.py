@@ -38,7 +38,13 @@ def project(tmp_path, monkeypatch, composed):
         if run.dataset == "digits":
             model.mkdir(parents=True)
             weights = make_network(params.students[run.student], data=data, seed=run.seed).state_dict()
-            save_trained(model, Trained(last=weights, best=weights, best_epoch=-1, history=[]), data=data, teacher=None)
+            save_trained(
+                model,
+                Trained(last=weights, best=weights, best_epoch=-1, history=[]),
+                data=data,
+                teacher=None,
+                made_with={},
+            )
             write_json(results / "metrics.json", {"model_sha256": digest(model), "test_top1": 0.0})
     return tmp_path
 

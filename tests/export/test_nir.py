@@ -180,7 +180,9 @@ def test_a_run_is_exported_and_does_on_real_inputs_what_its_network_does(tmp_pat
     folder = tmp_path / "models/students/tiny/image-ce-s0"
     folder.mkdir(parents=True)
     weights = network.state_dict()
-    save_trained(folder, Trained(last=weights, best=weights, best_epoch=-1, history=[]), data=data, teacher=None)
+    save_trained(
+        folder, Trained(last=weights, best=weights, best_epoch=-1, history=[]), data=data, teacher=None, made_with={}
+    )
     tool.export_run("image-ce-s0", None)
     path = tmp_path / "models/nir/tiny/image-ce-s0.nir"
     assert (

@@ -8,9 +8,11 @@ from bkdsnn.files import write_csv, write_json
 from bkdsnn.params import cards
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Params
+from bkdsnn.reporting.collect import Collected, Evaluated, Metrics
 
 TOP1 = {"image-ce": (90.0, 92.0, 91.0), "image-bkd": (92.0, 94.0, 96.0)}
 DATA, WEIGHTS = "ab" * 32, "cd" * 32
+MADE_WITH = {"torch": "2.0", "spikingjelly": "0.9", "timm": "1.0", "processor": "any"}
 
 
 def made_up_params(composed, *, rows: dict[str, dict] | None = None, seeds: int = 3) -> Params:
@@ -28,6 +30,17 @@ def made_up_params(composed, *, rows: dict[str, dict] | None = None, seeds: int 
             made = {**runs[f"{of}-s0"], **names, "row": key, "seed": seed, "method_settings": settings}
             content["runs"][f"{key}-s{seed}"] = made
     return validated(Params, content, where="")
+
+
+def made_up_table(params: Params, top1: dict[str, np.ndarray]) -> Collected:
+    """A table of which nothing is known but the test accuracies of its rows, by seed."""
+    nothing = dict.fromkeys(("history", "predictions", "maps", "grad_cam", "spread"))
+    evaluated = {}
+    for key, run in params.runs.items():
+        rate = float(top1[run.row][params.seeds.index(run.seed)])
+        metrics = Metrics.model_construct(key=key, seed=run.seed, test_top1=rate)
+        evaluated[key] = Evaluated(metrics=metrics, **nothing)
+    return Collected(params, evaluated, problems={}, strays=[])
 
 
 def write_results(folder: Path, params: Params, *, top1: dict[str, tuple[float, ...]]) -> None:
@@ -74,6 +87,8 @@ def _write(folder: Path, **facts) -> None:
         "firing_rate": 0.125,
         "firing_rate_per_layer": [["stem", 0.25], ["head", 0.0]],
         "shown_samples": [0, 1],
+        "made_with": MADE_WITH,
+        "evaluated_with": MADE_WITH,
     }
     write_json(folder / "metrics.json", {**common, **facts})
     write_csv(folder / "history.csv", {"epoch": [0, 1], "task": [1.0, 0.5], "validation_top1": [50.0, 90.0]})

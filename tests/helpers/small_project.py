@@ -34,25 +34,23 @@ class Project:
 
     def start(self, **environment: str) -> subprocess.Popen:
         """The run's stage, as DVC starts it, in a process group of its own."""
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "BKDSNN_"))
-        }
         return subprocess.Popen(
             [sys.executable, str(ROOT / "stages/train_student.py"), RUN],
             cwd=self.folder,
-            env={
-                **kept,
-                "PYTHONPATH": str(ROOT / "src"),
-                "DVC_ROOT": str(self.root),
-                "BKDSNN_TRACKING": "off",
-                "BKDSNN_ACCELERATOR": "cpu",
-                **environment,
-            },
+            env=self.environment(**environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """What its stages are told: nothing of what the tests were, and no MLflow."""
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "BKDSNN_"))
+        }
+        own = {"DVC_ROOT": str(self.root), "BKDSNN_TRACKING": "off", "BKDSNN_ACCELERATOR": "cpu"}
+        return {**kept, "PYTHONPATH": str(ROOT / "src"), **own, **changes}
 
     def run(self, **environment: str) -> str:
         process = self.start(**environment)
@@ -80,10 +78,10 @@ def until(condition: Callable[[], object], process: subprocess.Popen) -> None:
         time.sleep(0.0002)
 
 
-def make_project(folder: Path, composed: Callable[..., dict]) -> Project:
-    """6 epochs of 6 steps each for image-bkd-s0 of the tiny table; the student's teacher is cached."""
+def make_project(folder: Path, composed: Callable[..., dict], *, epochs: int = 6) -> Project:
+    """So many epochs of 6 steps each for image-bkd-s0 of the tiny table; the student's teacher is cached."""
     folder.mkdir()
-    params = composed("table=tiny", "recipes.digits.epochs=6", "recipes.digits.batch_size=10")
+    params = composed("table=tiny", f"recipes.digits.epochs={epochs}", "recipes.digits.batch_size=10")
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     environment = {"DVC_ROOT": str(folder), "BKDSNN_TRACKING": "off", "BKDSNN_ACCELERATOR": "cpu"}
     with contextlib.chdir(folder), mock.patch.dict(os.environ, environment):

@@ -25,6 +25,7 @@ RECIPE = Recipe(
     batch_size=16,
     precision="32-true",
     threads=1,
+    portable=False,
     optimiser={"name": "adamw", "lr": 0.01, "weight_decay": 0.05, "momentum": 0.9},
     schedule={"warmup_epochs": 1, "warmup_lr": 0.001, "min_lr": 0.001, "cooldown_epochs": 0},
     augmentation=augmentation(views=2, shift=1),

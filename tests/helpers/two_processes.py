@@ -21,6 +21,7 @@ from bkdsnn.data.batches import Batches
 from bkdsnn.distributed import launcher
 from bkdsnn.distributed.batch_statistics import maximum, synchronise_batch_norm
 from bkdsnn.distributed.fabric import make_fabric
+from bkdsnn.layers.fused.batch_norms import make_exact
 from bkdsnn.methods import bkd
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.teachers.live import LiveTeacher
@@ -114,6 +115,7 @@ def deviations() -> dict[str, float]:
         "multi-step": layer.BatchNorm2d(3, step_mode="m"),
         "threshold-dependent": layer.ThresholdDependentBatchNorm2d(0.7, 1.0, num_features=3),
         "plain": nn.BatchNorm2d(3),
+        "exact": layer.BatchNorm2d(3, step_mode="m"),
         "cumulative, not affine": nn.BatchNorm2d(3, momentum=None, affine=False),
     }
     found = {}
@@ -121,6 +123,8 @@ def deviations() -> dict[str, float]:
         shape, dim = ((2, 5, 3, 4, 4), 1) if hasattr(alone, "step_mode") else ((5, 3, 4, 4), 0)
         alone = alone.double()
         shared = copy.deepcopy(alone)
+        if name == "exact":
+            make_exact(shared)
         synchronise_batch_norm(shared, processes=launcher.world_size(), device=torch.device("cpu"))
         for _ in range(2):
             inputs, wanted = (torch.randn(shape, generator=random, dtype=torch.float64) for _ in range(2))

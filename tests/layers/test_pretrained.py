@@ -244,7 +244,7 @@ def test_a_teacher_that_others_trained_is_taken_as_it_is(raw):
     )
     assert trained.history == []
     with new_folder(raw / "model") as folder:
-        save_trained(folder, trained, data=data, teacher=None)
+        save_trained(folder, trained, data=data, teacher=None, made_with={})
     (raw / "w.safetensors").unlink()
     for which in ("last", "best"):
         loaded = load_trained(raw / "model", part, data=data, which=which)

@@ -42,7 +42,7 @@ def test_blur_ratio_reaches_the_methods_that_blur_and_nothing_else(composed):
 
 
 def test_another_seed_adds_runs_and_changes_none(composed):
-    before, after = composed(), composed("seeds=[0,1,2,3]")
+    before, after = composed("seeds=[0,1,2]"), composed("seeds=[0,1,2,3]")
     assert {key for key in after["runs"] if key not in before["runs"]} == {f"{row}-s3" for row in before["rows"]}
     assert all(after["runs"][key] == run for key, run in before["runs"].items())
 

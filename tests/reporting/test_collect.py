@@ -58,7 +58,7 @@ def test_a_row_of_which_nothing_is_there(params, runs):
     assert cells(collected)["image-bkd"] == "missing"
     line = compared(collected, Sources(params)).iloc[0]
     assert (line["BKD"], line["gain"], line["baseline"]) == ("missing", "–", "91.00 ± 1.00")
-    assert summary(collected) == {"image-ce": 91.0}
+    assert summary(collected) == {"last_validation_top1": {"image-ce": 90.0}, "test_top1": {"image-ce": 91.0}}
 
 
 def test_an_empty_table_is_all_missing(params, tmp_path):

@@ -1,10 +1,13 @@
 """The tables from made-up runs whose statistics are known by hand."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from made_up_runs import TOP1, made_up_params, write_results
 
+from bkdsnn.files import write_csv
 from bkdsnn.reporting import comparison, tables
 from bkdsnn.reporting.collect import Collected, collect
 from bkdsnn.reporting.intervals import gain, mean_and_std, paired_interval
@@ -63,7 +66,9 @@ def test_what_is_read(both):
     sources = Sources(both.params)
     rows = tables.for_reading(both, sources).set_index("row")
     assert rows.loc["image-bkd", "top-1 %, last epoch"] == "94.00 ± 2.00"
-    assert rows.loc["image-bkd", "gain over CE"] == "+3.00 ± 4.30"
+    assert rows.loc["image-bkd", "gain over CE"] == "+3.00 ± 4.30 (too few seeds)"
+    assert rows.loc["image-bkd", "gap closed, %"] == "+42.86 ± 61.47 (too few seeds)"  # of 98 - 91
+    assert rows.loc["image-bkd", "validation top-1 %, last epoch"] == "90.00"
     assert rows.loc["image-bkd", "published"] == "95.29 [2]"
     assert rows.loc["image-ce", "published"] == "not found [1]"
     assert rows.loc["image-ce", "teacher"] == "–"
@@ -84,7 +89,8 @@ def test_a_line_of_the_comparison(both):
         "seeds": "3",
         "baseline": "91.00 ± 1.00",
         "BKD": "94.00 ± 2.00",
-        "gain": "+3.00 ± 4.30 (BKD)",
+        "gain": "+3.00 ± 4.30 (BKD, too few seeds)",
+        "verdicts": "too few seeds: BKD",
         "published": "baseline not found [1], BKD 95.29 [2]",
         "difference": "BKD -1.29",
         "firing rate": "0.125 → 0.125",
@@ -107,9 +113,10 @@ def test_lines_are_students_and_teachers_and_what_a_method_has_twice(collect_row
         ("digits-dvs", "resnet-dvs", {"mixed": "dvs"}),
     ]
     read = comparison.for_reading(collected, Sources(collected.params))
-    same = "+0.00 ± 0.00"
+    same, few = "+0.00 ± 0.00", "too few seeds"
     assert list(read["variant"]) == ["–", "blur_ratio=0.6", "–", "–"]
-    assert list(read["gain"]) == [f"{same} (mixed)", f"{same} (BKD)", f"{same} (mixed)", "–"]
+    assert list(read["gain"]) == [f"{same} (mixed, {few})", f"{same} (BKD, {few})", f"{same} (mixed, {few})", "–"]
+    assert list(read["verdicts"]) == [f"{few}: BKD, mixed", f"{few}: BKD", f"{few}: mixed", "–"]
 
 
 def test_a_baseline_alone_is_a_line(collect_rows):
@@ -152,6 +159,24 @@ def test_csv_holds_all_digits(collect_rows, tmp_path):
     assert read.loc["ce", "top1_mean"] == float(np.mean([90.0, 90.0, 91.0]))
     assert read.loc["bkd", "gain_ci95"] == gain("bkd", collected).half
     assert len(pd.read_csv(tmp_path / "comparison.csv")) == 1
+
+
+def test_the_summary_has_validation_first_where_the_file_and_dvc_sort_by_name(both, tmp_path):
+    write_tables(tmp_path, both)
+    found = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert list(found.items()) == [
+        ("last_validation_top1", {"image-bkd": 90.0, "image-ce": 90.0}),
+        ("test_top1", {"image-bkd": 94.0, "image-ce": 91.0}),
+    ]
+
+
+def test_a_run_without_epochs_has_no_validation_accuracy(both, tmp_path):
+    for seed in range(3):
+        write_csv(tmp_path / f"runs/image-ce-s{seed}/history.csv", {"epoch": [], "validation_top1": []})
+    again = collect(tmp_path / "runs", both.params, data_sha256={})
+    assert tables.summary(again)["last_validation_top1"] == {"image-bkd": 90.0}
+    rows = tables.for_reading(again, Sources(again.params)).set_index("row")
+    assert rows.loc["image-ce", "validation top-1 %, last epoch"] == "–"
 
 
 def test_best_on_test_is_nowhere(both, tmp_path):

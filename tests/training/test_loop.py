@@ -82,9 +82,9 @@ def test_biases_do_not_decay():
 def test_weights_are_read_back_and_a_changed_file_is_refused(data, tmp_path):
     part = Student(network="sew_resnet", settings=SETTINGS)
     with new_folder(tmp_path / "run") as folder:
-        save_trained(folder, run(data), data=data, teacher=None)
+        save_trained(folder, run(data), data=data, teacher=None, made_with={})
     with new_folder(tmp_path / "again") as folder:
-        save_trained(folder, run(data), data=data, teacher=None)
+        save_trained(folder, run(data), data=data, teacher=None, made_with={})
     files = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert files == ["best.safetensors", "history.csv", "last.safetensors", "manifest.json"]
     for name in files:

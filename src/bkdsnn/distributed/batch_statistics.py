@@ -11,7 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bkdsnn.contracts import Batch
 from bkdsnn.errors import InputError
 
-_NORMALISE_THROUGH_TORCH = ("torch.nn.", "spikingjelly.")  # libraries whose layers call torch's `_BatchNorm.forward`
+# Where layers are from that call torch's `_BatchNorm.forward`.
+_NORMALISE_THROUGH_TORCH = ("torch.nn.", "spikingjelly.", "bkdsnn.layers.")
 
 
 def synchronise_batch_norm(network: nn.Module, *, processes: int, device: torch.device) -> None:

@@ -2,18 +2,18 @@
 
 import torch
 
-from bkdsnn import environment
 from bkdsnn.distributed import launcher
 from bkdsnn.distributed.gpu_pool import take_device
 from bkdsnn.errors import InputError
+from bkdsnn.portable import accelerator
 
 
-def this_device() -> torch.device:
+def this_device(*, portable: bool) -> torch.device:
     """This process's own accelerator of this machine, or the CPU; `BKDSNN_ACCELERATOR` asks for one of them.
 
-    Raises `InputError` where the machine has not what is asked for.
+    A portable recipe's device is the CPU. Raises `InputError` where the machine has not what is asked for.
     """
-    wanted = environment.accelerator()
+    wanted = accelerator(portable=portable)
     if wanted == "cpu":
         return torch.device("cpu")
     take_device()

@@ -19,6 +19,7 @@ from bkdsnn.evaluation.energy import OperationCounter, Operations
 from bkdsnn.evaluation.feature_maps import FeatureMaps, feature_maps
 from bkdsnn.files import digest, new_folder, read_json, write_csv, write_json
 from bkdsnn.params.schema import Recipe, Student
+from bkdsnn.provenance.versions import made_with
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.tracking.tracker import AnyTracker
 from bkdsnn.trained import load_trained
@@ -74,18 +75,19 @@ def evaluate_network(
     """
     data = ArrayData(paths.dataset(dataset))
     make_deterministic(threads=recipe.threads)
-    found = _look(source, part, data=data, batch_size=recipe.batch_size)
+    device = this_device(portable=recipe.portable)
+    found = _look(source, part, batches=Batches(data, batch_size=recipe.batch_size, device=device))
+    facts = {**facts, **_provenance(source), "evaluated_with": made_with(device)}
     with new_folder(target) as folder:
-        _write(folder, found, facts={**facts, **_provenance(source)}, split=data.manifest["facts"]["split"])
+        _write(folder, found, facts=facts, split=data.manifest["facts"]["split"])
         shutil.copyfile(source / "history.csv", folder / "history.csv")
     _track(tracker, found, target)
 
 
-def _look(source: Path, part: Student, *, data: ArrayData, batch_size: int) -> Found:
+def _look(source: Path, part: Student, *, batches: Batches) -> Found:
     """One pass of each of the two weights over the test split, and a last one over the samples that are shown."""
-    device = this_device()
-    batches = Batches(data, batch_size=batch_size, device=device)
-    best_network, network = (load_trained(source, part, data=data, which=w).to(device) for w in ("best", "last"))
+    loaded = (load_trained(source, part, data=batches.data, which=which) for which in ("best", "last"))
+    best_network, network = (network.to(batches.device) for network in loaded)
     best = predictions(best_network, batches.plain("test"))
     synaptic = neurobench.SynapticOperationCounter(network)
     with SpikeCounter(network) as spikes, synaptic, OperationCounter() as counted:
@@ -98,7 +100,7 @@ def _look(source: Path, part: Student, *, data: ArrayData, batch_size: int) -> F
 
 def _provenance(source: Path) -> dict[str, Any]:
     manifest = read_json(source / "manifest.json")
-    kept = ("data_sha256", "teacher_sha256", "best_epoch", "epochs")
+    kept = ("data_sha256", "teacher_sha256", "made_with", "best_epoch", "epochs")
     return {**{name: manifest[name] for name in kept}, "model_sha256": digest(source)}
 
 

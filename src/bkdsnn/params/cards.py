@@ -13,7 +13,7 @@ from bkdsnn.params.schema import Params
 _RUN = {"table", "row", "seed", "dataset", "student", "teacher", "method", "method_settings", "recipe"}
 _METHOD = {"method", "settings"}  # what it is called is the tables' business
 _LOOK = {"network", "settings", "features"}
-_SEEN_BY_CACHE = {"augmentation", "batch_size", "threads", "cache"}
+_SEEN_BY_CACHE = {"augmentation", "batch_size", "threads", "portable", "cache"}
 Card = dict[str, Any]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from bkdsnn import paths, plugins
+from bkdsnn import paths, plugins, portable
 from bkdsnn.errors import InputError
 from bkdsnn.params.read import FILE, validated
 from bkdsnn.params.runs import caches_of, runs_of, teacher_runs_of
@@ -20,6 +20,7 @@ def check(params: Params) -> None:
     _check_knobs(params)
     _check_runs(params)
     _check_fit(params)
+    portable.accelerator(portable=any(recipe.portable for recipe in params.recipes.values()))
 
 
 def _check_references(params: Params) -> None:

@@ -1,5 +1,6 @@
 """How a network is trained: the closed schema of a recipe, and of every other mapping."""
 
+import json
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -100,7 +101,10 @@ class Cache(Closed):
 
 
 class Speed(Closed):
-    """What makes a step faster and rounds differently: the same number to a few units in the last place.
+    """What makes a step faster and rounds differently: an operator's outputs, of the same inputs, differ by a few units
+    in the last place. A current so near to the threshold may become a spike or none, and what follows differ by more.
+
+    Batch norms that train on a CPU have such statistics with any number of threads (compile: those of the compiler).
 
     channels_last: maps lie in memory pixel by pixel, not channel by channel. fused_neurons: on a CPU a neuron's steps
     are one operator of ours (false: SpikingJelly's), in training (channels_last, not compiled) together with the batch
@@ -116,13 +120,14 @@ class Recipe(Closed):
     """Everything about a training run that is neither data, network, method nor seed.
 
     `epochs` counts all of them, warm-up and cool-down too. Epochs 0 takes a network with the weights it starts from: a
-    teacher that others trained.
+    teacher that others trained. portable: the same bytes on every x86-64 processor with AVX2, see `bkdsnn.portable`.
     """
 
     epochs: NonNegativeInt
     batch_size: PositiveInt
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     threads: PositiveInt | None
+    portable: bool
     optimiser: Optimiser
     schedule: Schedule
     augmentation: Augmentation
@@ -138,4 +143,14 @@ class Recipe(Closed):
         for name in ("warmup_lr", "min_lr"):
             if (value := getattr(self.schedule, name)) > self.optimiser.lr:
                 raise ValueError(f"{name} {value} is above lr {self.optimiser.lr}")
+        return self
+
+    @model_validator(mode="after")
+    def _portable_where_it_holds(self) -> Self:
+        needed = {"precision": (self.precision, "32-true"), "threads": (self.threads, 1)}
+        needed["speed.compile"] = (self.speed.compile, False)
+        for name, (value, wanted) in needed.items():
+            if self.portable and value != wanted:
+                wanted, value = json.dumps(wanted), json.dumps(value)
+                raise ValueError(f"portable: true needs {name} {wanted}, this is {value}: portable: false allows it")
         return self

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 LEFT_OUT = {
     "src/bkdsnn/tracking/tracker.py": "MLflow alone: it is told, and nothing is read from it",
     "src/bkdsnn/training/checkpoint/": "brings a killed run to the same bytes (tests/training/checkpoint)",
-    "src/bkdsnn/provenance/": "says what has changed",
+    "src/bkdsnn/provenance/": "says what has changed, and which versions and processor made it",
     "src/bkdsnn/params/schema.py": "what may stand in params.yaml; what stands there is a dependency by itself",
     "src/bkdsnn/params/recipe.py": "the same of a recipe",
     "src/bkdsnn/params/read.py": "the same: it reads or refuses",

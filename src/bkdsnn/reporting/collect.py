@@ -48,6 +48,8 @@ class Metrics(BaseModel):
     teacher_sha256: str | None
     model_sha256: str
     params_sha256: str
+    made_with: dict[str, str]
+    evaluated_with: dict[str, str]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from bkdsnn.reporting.lines import Line, lines, variant
 from bkdsnn.reporting.methods import columns, label, meaning, method_of
 from bkdsnn.reporting.notes import Sources
 from bkdsnn.reporting.tables import accuracy, teacher_top1
+from bkdsnn.reporting.verdicts import Verdict, as_columns, verdicts
 
 
 def numbers(collected: Collected) -> pd.DataFrame:
     """The comparison as numbers, one record per line; what the csv holds."""
-    params = collected.params
+    params, found = collected.params, verdicts(collected)
     records = []
     for line in lines(params):
         record: dict[str, object] = {"dataset": line.dataset, "student": line.student, "teacher": line.teacher}
@@ -32,17 +33,18 @@ def numbers(collected: Collected) -> pd.DataFrame:
                 f"{name}_published": published.value if published else np.nan,
                 f"{name}_firing_rate": average(row, "firing_rate", collected) if row else np.nan,
                 f"{name}_energy_uj": average(row, "energy_uj", collected) if row else np.nan,
+                f"{name}_verdict": found[row].word if row in found else None,
             }
         over = gain(line.main, collected) if line.main else None
         record |= {"gain_of": line.main, "gain": over.mean if over else np.nan}
-        record["gain_ci95"] = over.half if over else np.nan
+        record |= as_columns("gain", over, found.get(line.main))
         records.append(record)
     return pd.DataFrame(records)
 
 
 def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
     """The comparison as text."""
-    params = collected.params
+    params, found = collected.params, verdicts(collected)
     made = lines(params)
     rows = []
     for line in made:
@@ -61,7 +63,8 @@ def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
                 "epochs": _one({run.epochs for run in runs}),
                 "seeds": "-".join(str(count) for count in sorted({min(seeds), max(seeds)})),
                 **{name: accuracy(row, collected) if row else EMPTY for name, row in cells.items()},
-                "gain": _gain(line, collected),
+                "gain": _gain(line, found, collected),
+                "verdicts": verdicts_of(line, found, params),
                 "published": _listed({row: sources.cell(entry) for row, entry in _cited(line, params).items()}, params),
                 "difference": _listed(_differences(line, collected), params),
                 "firing rate": _change(line, "firing_rate", collected),
@@ -72,8 +75,9 @@ def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
 
 
 NOTE = (
-    "Gain: of the method that is named over the baseline of the same seeds. Difference: "
-    "ours - published. Firing rate and energy (a relative estimate): of the baseline → of the method that gains."
+    "Gain: of the method that is named over the baseline of the same seeds; verdicts: of all methods over it. "
+    "Difference: ours - published. Firing rate and energy (a relative estimate): of the baseline → of the method that "
+    "gains."
 )
 
 
@@ -87,11 +91,20 @@ def methods_note(params: Params) -> str:
     return f"Methods, all on top of cross-entropy: {'; '.join(notes)}."
 
 
-def _gain(line: Line, collected: Collected) -> str:
+def _gain(line: Line, found: dict[str, Verdict], collected: Collected) -> str:
     over = gain(line.main, collected) if line.main else None
     if over is None:
         return EMPTY
-    return f"{with_spread(over.mean, over.half, sign='+')} ({_label(line.main, collected.params)})"
+    said = f"{_label(line.main, collected.params)}, {found[line.main].word}"
+    return f"{with_spread(over.mean, over.half, sign='+')} ({said})"
+
+
+def verdicts_of(line: Line, found: dict[str, Verdict], params: Params) -> str:
+    """`better: BKD; undecided: logits, mixed`, in the order of the columns."""
+    rows = [row for method in columns(params) if (row := line.cells.get(method)) in found]
+    words = dict.fromkeys(found[row].word for row in rows)
+    named = {word: ", ".join(_label(row, params) for row in rows if found[row].word == word) for word in words}
+    return "; ".join(f"{word}: {labels}" for word, labels in named.items()) or EMPTY
 
 
 def _cited(line: Line, params: Params) -> dict[str, Published]:

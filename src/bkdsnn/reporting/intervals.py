@@ -10,7 +10,7 @@ from bkdsnn.reporting.methods import baseline_of
 
 
 class Gain(NamedTuple):
-    """A mean of paired differences in points, the half-width of its 95 % interval (nan for one pair), the pairs."""
+    """A mean over paired seeds, the half-width of its 95 % interval (nan for one pair), the number of pairs."""
 
     mean: float
     half: float
@@ -37,17 +37,51 @@ def top1(row: str, collected: Collected) -> np.ndarray:
     return np.array([run.metrics.test_top1 for run in collected.of_row(row)])
 
 
+def validation_top1(row: str, collected: Collected) -> np.ndarray:
+    """The validation accuracies of a row after the last epoch, by seed; a run without epochs has none."""
+    last = [run.history["validation_top1"].iloc[-1:] for run in collected.of_row(row)]
+    return np.array([value for values in last for value in values])
+
+
 def average(row: str, name: str, collected: Collected) -> float:
     """The mean of another number over a row's seeds; nan where there is none."""
     values = [getattr(run.metrics, name) for run in collected.of_row(row)]
     return float(np.mean(values)) if values and None not in values else float("nan")
 
 
+def differences(row: str, collected: Collected) -> np.ndarray:
+    """A row's top-1 less that of its CE row, in points, by the seeds that both have; empty for a CE row."""
+    own, baseline = _pairs(row, collected)
+    return own - baseline
+
+
 def gain(row: str, collected: Collected) -> Gain | None:
-    """A row's gain over its CE row, paired by the seeds that both have; None for a CE row or without a pair."""
+    """A row's gain over its CE row in points, paired by the seeds that both have; None without a pair."""
+    values = differences(row, collected)
+    return Gain(*paired_interval(values), len(values)) if len(values) else None
+
+
+def gap_closed(row: str, collected: Collected) -> Gain | None:
+    """The share of the gap from its CE row to its teacher that a row closes, (student - CE) / (teacher - CE), by seed.
+
+    The divisor is one number, the teacher less the mean of the paired CE runs, so that the shares differ from 0 as the
+    gains do: the gain's test is theirs too. Their interval takes the divisor as known. None where it cannot be told
+    from 0, that is where the teacher is not above the 95 % interval of the CE runs.
+    """
+    teacher = collected.evaluated.get(collected.params.rows[row].teacher)
+    own, baseline = _pairs(row, collected)
+    if teacher is None or not len(own):
+        return None
+    mean, half = paired_interval(baseline)
+    gap = teacher.metrics.test_top1 - mean
+    return Gain(*paired_interval((own - baseline) / gap), len(own)) if gap > half else None
+
+
+def _pairs(row: str, collected: Collected) -> tuple[np.ndarray, np.ndarray]:
+    """Top-1 of a row and of its CE row, by the seeds that both have."""
     baseline = baseline_of(collected.params.rows[row], collected.params)
     if baseline in (None, row):
-        return None
+        return np.array([]), np.array([])
     own, other = ({run.metrics.seed: run.metrics.test_top1 for run in collected.of_row(key)} for key in (row, baseline))
-    differences = np.array([own[seed] - other[seed] for seed in own if seed in other])
-    return Gain(*paired_interval(differences), len(differences)) if len(differences) else None
+    seeds = [seed for seed in own if seed in other]
+    return np.array([own[seed] for seed in seeds]), np.array([other[seed] for seed in seeds])

@@ -48,6 +48,7 @@ def common_notes(collected: Collected, sources: Sources) -> list[str]:
         "Firing rate: spikes per neuron and time step. It and the operations are means over the test split.",
         *sources.notes(),
         *_data(collected),
+        *_made_with(collected),
         *problem_notes(collected),
     ]
 
@@ -58,6 +59,18 @@ def problem_notes(collected: Collected) -> list[str]:
     if collected.strays:
         lines.append(f"Left out, no runs of this table: {', '.join(collected.strays)}.")
     return lines
+
+
+def _made_with(collected: Collected) -> list[str]:
+    """The versions and processors of all runs and teachers; one that is not portable may have made other numbers."""
+    made = [run.metrics for run in collected.evaluated.values()]
+    used: dict[str, set[str]] = {}
+    for with_ in [part for run in made for part in (run.made_with, run.evaluated_with)]:
+        for name, version in with_.items():
+            used.setdefault(name, set()).add(version)
+    processors = ", ".join(sorted(used.pop("processor", ())))
+    versions = ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in used.items())
+    return [f"Made with {versions}, on {processors}."] if made else []
 
 
 def _data(collected: Collected) -> list[str]:

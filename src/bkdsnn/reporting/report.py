@@ -3,19 +3,20 @@
 from pathlib import Path
 
 from bkdsnn.files import write_json
-from bkdsnn.reporting import comparison, tables
+from bkdsnn.reporting import comparison, tables, verdicts
 from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.layout import markdown, tex
 from bkdsnn.reporting.notes import Sources, common_notes
 
 
 def write_tables(folder: Path, collected: Collected) -> None:
-    """Writes comparison.* and table.* (md, csv, tex) and summary.json (top-1 by row, for `dvc metrics`)."""
+    """Writes comparison.* and table.* (md, csv, tex) and summary.json (both top-1 by row, for `dvc metrics`)."""
     sources = Sources(collected.params)
-    notes = [comparison.methods_note(collected.params), *common_notes(collected, sources)]
+    judged = verdicts.note(verdicts.verdicts(collected))
+    notes = [comparison.methods_note(collected.params), judged, *common_notes(collected, sources)]
     contents = {
         "comparison": (comparison.numbers(collected), comparison.for_reading(collected, sources), [comparison.NOTE], 2),
-        "table": (tables.numbers(collected), tables.for_reading(collected, sources), [tables.NOTE], 1),
+        "table": (tables.numbers(collected), tables.for_reading(collected, sources), tables.NOTES, 1),
     }
     for name, (numbers, readable, own_notes, left) in contents.items():
         numbers.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")

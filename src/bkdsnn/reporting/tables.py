@@ -1,20 +1,25 @@
 """The detail table: one line per row, mean and standard deviation over seeds, paired differences to the CE row."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
 from bkdsnn.evaluation.calibration import BINS
-from bkdsnn.params.schema import Row
 from bkdsnn.reporting.collect import Collected
-from bkdsnn.reporting.intervals import average, gain, mean_and_std, top1
+from bkdsnn.reporting.intervals import average, gain, gap_closed, mean_and_std, top1, validation_top1
 from bkdsnn.reporting.layout import EMPTY, number, with_problems, with_spread
 from bkdsnn.reporting.notes import Sources
+from bkdsnn.reporting.verdicts import Verdict, as_columns, verdicts
 
-NOTE = (
+NOTES = [
+    "Gap closed: (student - CE) / (teacher - CE), the gain over a single number (the teacher less the mean of the CE "
+    "runs), which its interval takes as known; so the gain's verdict is its verdict. "
+    f"{EMPTY}: the teacher is not better than the CE runs, or within their 95 % interval.",
     f"ECE: expected calibration error of the last epoch on the test split, {BINS} bins of equal width of the softmax "
     "probability of the predicted class (Guo et al. 2017), from the logits' mean over time. table.csv also has what "
-    "NeuroBench reports, by its names."
-)
+    "NeuroBench reports, by its names.",
+]
 # By the names and definitions of NeuroBench.
 _NEUROBENCH = (
     "footprint_bytes",
@@ -28,14 +33,20 @@ _NEUROBENCH = (
 
 def numbers(collected: Collected) -> pd.DataFrame:
     """The table as numbers, one record per row; what the csv holds."""
-    return pd.DataFrame([_record(key, row, collected) for key, row in collected.params.rows.items()])
+    return pd.DataFrame(_records(collected))
 
 
-def _record(key: str, row: Row, collected: Collected) -> dict[str, object]:
-    runs = collected.of_row(key)
+def _records(collected: Collected) -> list[dict[str, object]]:
+    found = verdicts(collected)
+    return [_record(key, found.get(key), collected) for key in collected.params.rows]
+
+
+def _record(key: str, verdict: Verdict | None, collected: Collected) -> dict[str, object]:
+    row, runs = collected.params.rows[key], collected.of_row(key)
     first = runs[0].metrics if runs else None
     mean, std = mean_and_std(top1(key, collected))
-    over = gain(key, collected)
+    validation, _ = mean_and_std(validation_top1(key, collected))
+    over, closed = gain(key, collected), gap_closed(key, collected)
     teacher = collected.evaluated.get(row.teacher)
     means = ("ece", "firing_rate", "synaptic_operations", "macs", "energy_uj", *_NEUROBENCH)
     return {
@@ -53,8 +64,10 @@ def _record(key: str, row: Row, collected: Collected) -> dict[str, object]:
         "top1_mean": mean,
         "top1_std": std,
         "gain_over_ce": over.mean if over else np.nan,
-        "gain_ci95": over.half if over else np.nan,
-        "gain_pairs": over.pairs if over else None,
+        **as_columns("gain", over, verdict),
+        "gap_closed": closed.mean if closed else np.nan,
+        **as_columns("gap_closed", closed, verdict),
+        "validation_top1": validation,
         "top1_validation_choice": average(key, "test_top1_validation_choice", collected),
         "teacher_top1": teacher.metrics.test_top1 if teacher else np.nan,
         "published": row.published.value if row.published else np.nan,
@@ -68,13 +81,15 @@ def _record(key: str, row: Row, collected: Collected) -> dict[str, object]:
 def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
     """The table as text, with the headings of the md and tex."""
     rows = []
-    for key, row in collected.params.rows.items():
-        record = _record(key, row, collected)
+    for record in _records(collected):
+        key, row = record["row"], collected.params.rows[record["row"]]
         rows.append(
             {
                 "row": key,
                 "top-1 %, last epoch": accuracy(key, collected),
-                "gain over CE": with_spread(record["gain_over_ce"], record["gain_ci95"], sign="+"),
+                "validation top-1 %, last epoch": number(record["validation_top1"], ".2f"),
+                "gain over CE": _judged(record, "gain_over_ce", "gain"),
+                "gap closed, %": _judged(record, "gap_closed", "gap_closed", times=100),
                 "top-1 %, validation choice": number(record["top1_validation_choice"], ".2f"),
                 "ECE %": number(record["ece"], ".2f"),
                 "published": sources.cell(row.published),
@@ -104,7 +119,21 @@ def teacher_top1(teacher: str | None, collected: Collected) -> str:
     return number(collected.evaluated[teacher].metrics.test_top1, ".2f") if teacher else EMPTY
 
 
-def summary(collected: Collected) -> dict[str, float]:
-    """Top-1 by row, of the rows that have results: for `dvc metrics` and `dvc exp show`."""
-    means = {key: float(mean_and_std(top1(key, collected))[0]) for key in collected.params.rows}
-    return {key: round(mean, 2) for key, mean in means.items() if not np.isnan(mean)}
+def summary(collected: Collected) -> dict[str, dict[str, float]]:
+    """Means over seeds by row, of the rows that have them: for `dvc metrics show` and `dvc exp show`.
+
+    DVC and the file sort by name, and these names put validation first: who chooses by test makes its numbers too good.
+    """
+    return {"last_validation_top1": _means(validation_top1, collected), "test_top1": _means(top1, collected)}
+
+
+def _means(of: Callable[[str, Collected], np.ndarray], collected: Collected) -> dict[str, float]:
+    return {row: round(float(np.mean(values)), 2) for row in collected.params.rows if len(values := of(row, collected))}
+
+
+def _judged(record: dict, mean: str, name: str, *, times: float = 1.0) -> str:
+    """`+1.00 ± 0.50 (better)`, or a dash."""
+    if record[f"{name}_verdict"] is None:
+        return EMPTY
+    text = with_spread(times * record[mean], times * record[f"{name}_ci95"], sign="+")
+    return f"{text} ({record[f'{name}_verdict']})"

@@ -41,7 +41,7 @@ def check_cache(key: str) -> None:
     entry = params.entry("caches", key)
     part, recipe = params.teachers[entry.teacher], params.recipes[entry.recipe]
     make_deterministic(threads=recipe.threads)
-    data, device = ArrayData(paths.dataset(entry.dataset)), this_device()
+    data, device = ArrayData(paths.dataset(entry.dataset)), this_device(portable=recipe.portable)
     weights = paths.teacher(entry.teacher)
     cached = CachedTeacher(
         paths.teacher_outputs(key),

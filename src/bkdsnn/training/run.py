@@ -20,6 +20,7 @@ from bkdsnn.errors import InputError
 from bkdsnn.files import digest, new_folder
 from bkdsnn.layers.fused.switch import apply_speed
 from bkdsnn.params.recipe import Recipe
+from bkdsnn.provenance.versions import made_with
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.tracking.tracker import AnyTracker, training_tracker
 from bkdsnn.trained import save_trained
@@ -39,7 +40,7 @@ class Engine:
 
     def __init__(self, data: ArrayData, recipe: Recipe) -> None:
         make_deterministic(threads=recipe.threads)
-        self.fabric = make_fabric(precision=recipe.precision, device=this_device())
+        self.fabric = make_fabric(precision=recipe.precision, device=this_device(portable=recipe.portable))
         self.data = data
         self.recipe = recipe
         self.batches = Batches(data, batch_size=recipe.batch_size, device=self.fabric.device)
@@ -85,7 +86,8 @@ def fit(
                 )
             if fabric.is_global_zero:
                 with new_folder(target) as written:
-                    save_trained(written, trained, data=engine.data, teacher=teacher_digest)
+                    made = made_with(fabric.device)
+                    save_trained(written, trained, data=engine.data, teacher=teacher_digest, made_with=made)
                 tracker.model(digest(target))
 
 

@@ -91,7 +91,7 @@ def test_norms_are_one_operator_with_the_neuron_or_pooling_behind_them(name, neu
     """All but those of a stem whose current every step gets, and those before a sum."""
     network = make(name, (3, 8, 8), channels_last=True, fused_neurons=True)
     names = graph(network.train()(torch.randn(4, 3, 8, 8)).logits)
-    kinds = (*JOINED, "NativeBatchNormBackward0")
+    kinds = (*JOINED, "NormBackward")
     assert [names.count(kind) for kind in kinds] == [neuron, pool, alone]
 
 

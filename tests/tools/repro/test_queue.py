@@ -132,7 +132,8 @@ def params(composed):
 def test_one_thread_recipes_take_the_cores_others_the_gpus(params, monkeypatch):
     monkeypatch.setattr(machine.launcher, "cores", lambda: 6)
     monkeypatch.setattr(machine, "gpus", lambda: ["0", "1"])
-    threads = [f"recipes.{name}.threads=null" for name in ("digits", "digits-dvs", "digits-vit")]
+    recipes = ("digits", "digits-dvs", "digits-vit")
+    threads = [f"recipes.{name}.{value}" for name in recipes for value in ("threads=null", "portable=false")]
     assert machine.jobs_of("", params()) == 6
     assert machine.jobs_of("", params(*threads)) == 2
     assert machine.jobs_of("3", params()) == 3

@@ -5,6 +5,8 @@ The maps come as flat buffers, channel by channel within a pixel. What belongs t
 next to each other. Sums are taken over chunks of fixed size, so that they do not depend on the number of threads.
 """
 
+from functools import cache
+
 import numpy as np
 
 from bkdsnn.layers.fused.numbers import BLOCK, contracted_kernel, kernel, read, write
@@ -15,7 +17,12 @@ NO_NORM = np.empty((0, 1 + BLOCK))
 
 def per_channel(rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Rows `[n, C]` as the kernels want them."""
-    return np.resize(rows.T, (rows.shape[1] + BLOCK, len(rows))).T.astype(dtype, order="C")
+    return rows.astype(dtype).take(_repeated(rows.shape[1]), axis=1)
+
+
+@cache
+def _repeated(channels: int) -> np.ndarray:
+    return np.arange(channels + BLOCK) % channels
 
 
 def new_sums(size: int, channels: int, dtype: np.dtype) -> np.ndarray:
@@ -35,7 +42,17 @@ def per_map(sums: np.ndarray, channels: int) -> np.ndarray:
 def normalise(x, scale, shift, y):
     """y = x * scale + shift, rounded in one way wherever it is computed anew."""
     for i in range(y.size):
-        y[i] = read(x[i]) * scale[i] + shift[i]
+        write(y, i, read(x[i]) * scale[i] + shift[i])
+
+
+@kernel
+def normalise_all(x, norm, y, begin, end):
+    """Fills the values begin .. end - 1 of y; `norm`: scale and shift."""
+    channels = norm.shape[1] - BLOCK
+    for start in range(begin, end, BLOCK):
+        stop, first = min(start + BLOCK, end), start % channels
+        place = slice(first, first + stop - start)
+        normalise(x[start:stop], norm[0][place], norm[1][place], y[start:stop])
 
 
 @contracted_kernel
@@ -65,6 +82,16 @@ def add_moments(x, origin, sums, begin, end):
         _add_squares(x[start:stop], origin[place], row[0][place], row[1][place])
 
 
+@kernel
+def add_gradients(gradient, x, norm, sums, begin, end):
+    """Adds the gradients of the normalised values begin .. end - 1, and their products with x - mean, to `sums`."""
+    channels = norm.shape[1] - BLOCK
+    for start in range(begin, end, BLOCK):
+        stop, first = min(start + BLOCK, end), start % channels
+        place, row = slice(first, first + stop - start), sums[start // CHUNK]
+        add(gradient[start:stop], x[start:stop], norm[2][place], row[0][place], row[1][place])
+
+
 @contracted_kernel
 def combine(gradient, x, of_gradient, of_x, constant, target):
     """target = gradient * of_gradient + x * of_x + constant."""
@@ -73,13 +100,16 @@ def combine(gradient, x, of_gradient, of_x, constant, target):
 
 
 @kernel
-def through_norm(gradient, x, factors, begin, end):
-    """The gradient of normalised values becomes that of x: three factors per channel, for gradient, x and 1."""
+def through_norm(gradient, x, factors, target, begin, end):
+    """The gradient of normalised values becomes that of x in `target`, which may be the memory of `gradient`.
+
+    By three factors per channel, for gradient, x and 1.
+    """
     channels = factors.shape[1] - BLOCK
     scratch = np.empty(BLOCK, factors.dtype)
     for start in range(begin, end, BLOCK):
         stop, first = min(start + BLOCK, end), start % channels
-        place, values, target = slice(first, first + stop - start), scratch[: stop - start], gradient[start:stop]
+        place, values = slice(first, first + stop - start), scratch[: stop - start]
         for i in range(values.size):  # a loop that reads and writes one memory does not become vector instructions
-            values[i] = read(target[i])
-        combine(values, x[start:stop], factors[0][place], factors[1][place], factors[2][place], target)
+            values[i] = read(gradient[start + i])
+        combine(values, x[start:stop], factors[0][place], factors[1][place], factors[2][place], target[start:stop])

@@ -1,8 +1,10 @@
-"""Autograd functions of a batch norm with the neuron or max-pooling behind it, over compiled kernels.
+"""Autograd functions of a batch norm, alone or with the neuron or max-pooling behind it, over compiled kernels.
 
-They give the norm's mean and variance too, and in the backward compute anew what was normalised.
+They take channels-last maps, give the norm's mean and variance too, and in the backward compute anew what was
+normalised.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,7 +17,16 @@ from torch.autograd.function import once_differentiable
 from bkdsnn.layers.fused import pool_kernels
 from bkdsnn.layers.fused.memory import channels_last, flat, parallel
 from bkdsnn.layers.fused.neuron_operator import charge_and_fire, differentiate
-from bkdsnn.layers.fused.norm_kernels import CHUNK, add_moments, new_sums, per_channel, per_map, through_norm
+from bkdsnn.layers.fused.norm_kernels import (
+    CHUNK,
+    add_gradients,
+    add_moments,
+    new_sums,
+    normalise_all,
+    per_channel,
+    per_map,
+    through_norm,
+)
 
 
 @dataclass(frozen=True)
@@ -31,11 +42,11 @@ class _Statistics:
 
     @classmethod
     def of(cls, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Self:
-        values, channels = flat(x), x.shape[2]
-        first = x[0, 0, :, 0, 0].detach().double().numpy()  # as near to the mean as values are to each other
+        values, channels = flat(x), x.shape[-3]
+        first = x.detach().flatten(0, -4)[0, :, 0, 0].double().numpy()  # as near the mean as values to each other
         origin = per_channel(first[None], _dtype(x))[0]
         sums = new_sums(values.size, channels, _dtype(x))
-        parallel(lambda begin, end: add_moments(values, origin, sums, begin, end), values.size, grain=CHUNK, steps=1)
+        _over_values(add_moments, values, origin, sums)
         count = values.size / channels
         mean, square = per_map(sums, channels) / count
         variance = np.maximum(square - mean**2, 0)
@@ -67,6 +78,38 @@ def _dtype(x: Tensor) -> type:
     return np.float64 if x.dtype == torch.float64 else np.float32
 
 
+def _over_values(kernel: Callable, *buffers: np.ndarray) -> None:
+    """Calls a kernel for all values of the first buffer."""
+    parallel(lambda begin, end: kernel(*buffers, begin, end), buffers[0].size, grain=CHUNK, steps=1)
+
+
+class Norm(Function):
+    """The normalised x, and the mean and variance of its channels."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, eps: float):
+        ctx.statistics = _Statistics.of(x, weight, bias, eps)
+        ctx.norm = per_channel(ctx.statistics.rows(), _dtype(x))
+        ctx.save_for_backward(x, weight)
+        normalised = torch.empty_like(x)
+        _over_values(normalise_all, flat(x), ctx.norm, flat(normalised))
+        mean, variance = ctx.statistics.tensors()
+        ctx.mark_non_differentiable(mean, variance)
+        return normalised, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, upstream: Tensor, *_: Tensor):
+        x, weight = ctx.saved_tensors
+        x, upstream = channels_last(x), channels_last(upstream)
+        gradient, channels = torch.empty_like(x), x.shape[1]
+        buffers, sums = (flat(upstream), flat(x)), new_sums(x.numel(), channels, _dtype(x))
+        _over_values(add_gradients, *buffers, ctx.norm, sums)
+        of_weight, of_bias, factors = ctx.statistics.backward(per_map(sums, channels), weight)
+        _over_values(through_norm, *buffers, per_channel(factors, _dtype(x)), flat(gradient))
+        return gradient, of_weight, of_bias, None
+
+
 class NormAndNeuron(Function):
     """Spikes of the normalised x, and the mean and variance of its channels."""
 
@@ -87,10 +130,7 @@ class NormAndNeuron(Function):
         x = channels_last(x)  # somebody's hook on saved tensors may have changed that
         gradient, _, of_rate, sums = differentiate(upstream, None, x, None, rate, ctx.settings, ctx.norm)
         of_weight, of_bias, factors = ctx.statistics.backward(per_map(sums, x.shape[2]), weight)
-        values, inputs, factors = flat(gradient), flat(x), per_channel(factors, _dtype(x))
-        parallel(
-            lambda begin, end: through_norm(values, inputs, factors, begin, end), values.size, grain=CHUNK, steps=1
-        )
+        _over_values(through_norm, flat(gradient), flat(x), per_channel(factors, _dtype(x)), flat(gradient))
         return gradient, of_weight, of_bias, None, None if rate is None else of_rate.to(rate.dtype), None
 
 

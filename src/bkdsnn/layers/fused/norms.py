@@ -5,21 +5,18 @@ The normalised maps are neither written nor kept for the backward.
 
 from itertools import pairwise
 
-import torch
 from spikingjelly.activation_based import layer
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
+from bkdsnn.layers.fused.batch_norms import can_normalise, track
 from bkdsnn.layers.fused.memory import gradient_channels_last
-from bkdsnn.layers.fused.neuron_operator import DTYPES
 from bkdsnn.layers.fused.neurons import Fused
 from bkdsnn.layers.fused.norm_operators import NormAndNeuron, NormAndPool
 
-_NORMS = (layer.BatchNorm2d, layer.ThresholdDependentBatchNorm2d)
-
 
 def fuse_norms(network: nn.Module) -> None:
-    """Lets every Sequential of a network run its batch norms together with what follows them.
+    """Lets every Sequential of a network run its exact batch norms together with what follows them.
 
     Layers that somebody watches by a hook, or whose forward is another, are called as ever.
     """
@@ -72,30 +69,17 @@ def _both(norm: nn.Module, follower: nn.Module | None, x: Tensor) -> Tensor | No
         output, mean, variance = NormAndPool.apply(x, norm.weight, norm.bias, norm.eps, window)
     else:
         return None
-    count = x.numel() / x.shape[2]
-    unbiased = variance * (count / (count - 1))
-    for running, found in ((norm.running_mean, mean), (norm.running_var, unbiased)):
-        running.data.lerp_(found.to(running), norm.momentum)  # .data: torch's norm, too, changes what a graph may hold
-    norm.num_batches_tracked.add_(1)
+    track(norm, mean, variance, count=x.numel() / x.shape[2])
     return output
 
 
 def _can_normalise(norm: nn.Module, x: Tensor) -> bool:
     return (
-        type(norm) in _NORMS  # one whose statistics several processes share is of another class
-        and norm.training
-        and norm.affine
-        and norm.track_running_stats
-        and norm.momentum is not None
-        and norm.step_mode == "m"
-        and type(x) is Tensor
+        getattr(norm, "step_mode", None) == "m"
         and x.dim() == 5
-        and x.device.type == "cpu"
-        and x.dtype in DTYPES
-        and x.numel() > x.shape[2]
         and x.stride(0) == x[0].numel()
         and (x.shape[1] == 1 or x.stride(1) == x[0, 0].numel())
-        and x.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+        and can_normalise(norm, x.flatten(0, 1))
     )
 
 

@@ -6,6 +6,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
+from bkdsnn.layers.fused.batch_norms import make_exact
 from bkdsnn.layers.fused.memory import channels_last, gradient_channels_last
 from bkdsnn.layers.fused.neurons import Fused
 from bkdsnn.layers.fused.norms import fuse_norms
@@ -27,7 +28,9 @@ def apply_speed(network: nn.Module, settings: Speed) -> None:
             module.register_forward_pre_hook(_input_channels_last)
     if settings.compile and _compiler_works():
         network.forward = _Compiled(network)  # which lays out the gradients itself
-    elif settings.channels_last:
+        return
+    make_exact(network)
+    if settings.channels_last:
         if settings.fused_neurons:
             fuse_norms(network)
         for module in network.modules():

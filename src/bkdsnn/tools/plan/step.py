@@ -50,7 +50,7 @@ def measure(jobs: list[Job]) -> list[Measured]:
 def _measure(job: Job, taught: Taught) -> Measured:
     make_deterministic(threads=job.recipe.threads)
     torch.manual_seed(0)
-    fabric = make_fabric(precision=job.recipe.precision, device=this_device())
+    fabric = make_fabric(precision=job.recipe.precision, device=this_device(portable=job.recipe.portable))
     device, first = fabric.device, SIZES[0]
     batches = {size: _batch(job, size, job.input_shape, device) for size in SIZES}
     student = build(job.student.model_dump(), input_shape=job.input_shape, classes=job.classes).to(device)
@@ -89,7 +89,7 @@ def _teach(job: Job) -> Taught:
     make_deterministic(threads=job.recipe.threads)
     if job.teacher is None:
         return Taught(dict.fromkeys(SIZES), dict.fromkeys(SIZES, 0.0), 0.0)
-    device = make_fabric(precision="32-true", device=this_device()).device  # as teachers run
+    device = make_fabric(precision="32-true", device=this_device(portable=job.recipe.portable)).device  # as teachers
     network = build(job.teacher.model_dump(), input_shape=job.teacher_shape, classes=job.classes).to(device)
     teacher = LiveTeacher(network, features=job.teacher.features)
     batches = {size: _batch(job, size, job.teacher_shape, device) for size in SIZES}

@@ -81,7 +81,7 @@ def _options(arguments: list[str]) -> tuple[dict[str, float], list[str]]:
 
 
 def _machine() -> str:
-    device = this_device()
+    device = this_device(portable=False)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores, torch {torch.__version__}"

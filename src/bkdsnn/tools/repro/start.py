@@ -2,7 +2,7 @@
 
 import subprocess
 
-from bkdsnn import paths
+from bkdsnn import paths, portable
 from bkdsnn.command import run_stage
 from bkdsnn.data.raw_files import fingerprints
 from bkdsnn.errors import InputError
@@ -87,6 +87,16 @@ def _tell(params: Params) -> None:
     except (OSError, subprocess.CalledProcessError):
         listed = "git cannot say"
     print(listed or "nothing, they are the same bytes")
+    if listed and (reason := _why_other_bytes(params)):
+        print(f"Why numbers may differ: {reason}")
+
+
+def _why_other_bytes(params: Params) -> str | None:
+    """Why the same params may make other bytes here than elsewhere; None where all is portable."""
+    others = sorted(name for name, recipe in params.recipes.items() if not recipe.portable)
+    if others:
+        return f"not portable, so they depend on the processor ({portable.processor()}): recipes {', '.join(others)}"
+    return portable.why_not()
 
 
 if __name__ == "__main__":
