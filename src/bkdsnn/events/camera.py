@@ -52,7 +52,7 @@ class Changes(NamedTuple):
 def record(image: np.ndarray, *, camera: Camera, seed: int) -> Events:
     """The events that `camera` records of `image` `[h, w]` in [0, 1], sorted by time, then row, column, polarity.
 
-    A pure function of its arguments; `seed` draws the background noise. t is int64 in us, within 0..duration_us; x, y
+    A pure function of its arguments; `seed` draws where the references start and the background noise. t is int64 in us, within 0..duration_us; x, y
     and p are uint8. Raises InputError if the image is not 2-D or leaves [0, 1].
     """
     image = np.asarray(image, dtype=np.float32)
@@ -62,12 +62,14 @@ def record(image: np.ndarray, *, camera: Camera, seed: int) -> Events:
         raise InputError(f"the image's values must lie in [0, 1], found {image.min()} to {image.max()}")
     movie = _log_movie(image, camera)  # [samples, sensor * sensor]
     steps = camera.loops * camera.samples
+    generator = np.random.Generator(np.random.Philox(seed))
     signal = threshold_crossings(
         [movie[step % camera.samples] for step in range(steps + 1)],
         threshold=_thresholds(camera),
         step_us=camera.duration_us / steps,
+        start=generator.uniform(-1, 1, camera.sensor**2).astype(np.float32),
     )
-    noise = background_noise(camera, np.random.Generator(np.random.Philox(seed)))
+    noise = background_noise(camera, generator)
     changes = keep_refractory(
         Changes(*(np.concatenate(pair) for pair in zip(signal, noise, strict=True))), refractory_us=camera.refractory_us
     )
@@ -79,18 +81,25 @@ def record(image: np.ndarray, *, camera: Camera, seed: int) -> Events:
 
 
 def threshold_crossings(
-    log_frames: Sequence[np.ndarray], *, threshold: np.ndarray | np.float32, step_us: float
+    log_frames: Sequence[np.ndarray],
+    *,
+    threshold: np.ndarray | np.float32,
+    step_us: float,
+    start: np.ndarray | np.float32 = np.float32(0),
 ) -> Changes:
     """An event each time a pixel's log intensity has moved by its threshold since its last event.
 
-    `log_frames`: S frames `[P]`, `step_us` apart, linear in between, which dates the events; the first one is the
-    reference that all pixels start from. `threshold` `[P]` or one for all. ESIM, Rebecq et al. 2018, section 3.
+    `log_frames`: S frames `[P]`, `step_us` apart, linear in between, which dates the events. `threshold` and `start`
+    `[P]` or one for all; `start`: how far above the first frame a pixel's reference lies, -1 to 1 thresholds. Where it
+    is 0 for all, each loop that ends where it began makes an event in many pixels in the same microsecond, which no
+    camera does: its pixels remember events of before. ESIM, Rebecq et al. 2018, section 3.
     """
-    first, before = log_frames[0], np.zeros_like(log_frames[0])
+    first = log_frames[0]
     reference = np.zeros_like(first)  # counts thresholds in whole numbers, so it never drifts
+    before = reference - start
     found = []
     for step, frame in enumerate(log_frames[1:]):
-        now = (frame - first) / threshold
+        now = (frame - first) / threshold - start
         moved = np.trunc(now - reference)
         pixel = np.flatnonzero(moved != 0)
         found.append((np.full(len(pixel), step), pixel, moved[pixel], reference[pixel], before[pixel], now[pixel]))
