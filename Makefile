@@ -35,6 +35,10 @@ row: $(READY) ## one row with what it needs, nothing else (TABLE=digits ROW=imag
 tune: $(READY) ## settings of a row by validation top-1 (TABLE=digits ROW=image-bkd SPACE='blur_ratio=0.1,0.2' SEEDS=100,101)
 	@$(RUN) python -m bkdsnn.tools.tune "$(TABLE)" "$(ROW)" "$(SPACE)" "$(SEEDS)"
 
+.PHONY: compare
+compare: $(READY) ## two experiments or commits, row by row: difference paired by seed, verdict (A=main B=EXPERIMENT)
+	@$(RUN) python -m bkdsnn.tools.compare "$(A)" "$(B)"
+
 .PHONY: ui
 ui: $(READY) ## the MLflow pages on http://127.0.0.1:5000 (PORT=... for another)
 	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?viewStateShareKey=bkdsnn"

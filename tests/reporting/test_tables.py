@@ -143,6 +143,18 @@ def test_a_method_of_somebody_else_is_in_the_note_by_its_name(both):
     assert comparison.methods_note(params).endswith("cross-entropy alone; plain_mse.")
 
 
+def test_notes_say_every_setting_of_every_method_and_of_a_row_its_own(both):
+    rows = {**both.params.rows}
+    bkd = rows["image-bkd"]
+    rows["image-blurred"] = bkd.model_copy(update={"method_settings": {"blur_ratio": 0.4}})
+    said = comparison.settings_note(both.params.model_copy(update={"rows": rows}))
+    assert "baseline: label_smoothing 0.0;" in said
+    own, other = (part.split(": ", 1)[0] for part in said.split("; ")[1:])
+    assert (own, other) == ("BKD (image-bkd)", "BKD (image-blurred)")
+    assert said.count("blur_ratio 0.15") == 1
+    assert said.count("blur_ratio 0.4") == 1
+
+
 def test_notes_say_what_energy_and_ece_are(both, tmp_path):
     write_tables(tmp_path, both)
     for name in ("comparison.md", "table.md"):

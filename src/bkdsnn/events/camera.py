@@ -52,8 +52,8 @@ class Changes(NamedTuple):
 def record(image: np.ndarray, *, camera: Camera, seed: int) -> Events:
     """The events that `camera` records of `image` `[h, w]` in [0, 1], sorted by time, then row, column, polarity.
 
-    A pure function of its arguments; `seed` draws where the references start and the background noise. t is int64 in us, within 0..duration_us; x, y
-    and p are uint8. Raises InputError if the image is not 2-D or leaves [0, 1].
+    A pure function of its arguments; `seed` draws where the references start and the background noise. t is int64 in
+    us, within 0..duration_us; x, y and p are uint8. Raises InputError if the image is not 2-D or leaves [0, 1].
     """
     image = np.asarray(image, dtype=np.float32)
     if image.ndim != 2 or not image.size:
@@ -85,7 +85,7 @@ def threshold_crossings(
     *,
     threshold: np.ndarray | np.float32,
     step_us: float,
-    start: np.ndarray | np.float32 = np.float32(0),
+    start: np.ndarray | float = 0.0,
 ) -> Changes:
     """An event each time a pixel's log intensity has moved by its threshold since its last event.
 

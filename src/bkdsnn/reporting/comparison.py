@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bkdsnn.params.schema import Params, Published
+from bkdsnn.params.settings import settings_of
 from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.intervals import average, gain, mean_and_std, top1
 from bkdsnn.reporting.layout import EMPTY, number, with_spread
@@ -89,6 +90,24 @@ def methods_note(params: Params) -> str:
         known_as = known_as if known_as.lower() == name else f"{known_as} ({name})"
         notes.append(f"{known_as}: {what}" if what else known_as)
     return f"Methods, all on top of cross-entropy: {'; '.join(notes)}."
+
+
+def settings_note(params: Params) -> str:
+    """The settings of every method, and of the rows whose own are others: what `-S` or an edit changed is seen."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for key, row in params.rows.items():
+        settings = ", ".join(f"{name} {_words(value)}" for name, value in settings_of(row, params).items())
+        groups.setdefault((method_of(row, params), settings), []).append(key)
+    methods = [method for method, _ in groups]
+    notes = []
+    for (method, settings), keys in groups.items():
+        rows = f" ({', '.join(keys)})" if methods.count(method) > 1 else ""
+        notes.append(f"{label(method, params)}{rows}: {settings or 'none'}")
+    return f"Settings of the methods: {'; '.join(notes)}."
+
+
+def _words(value: object) -> str:
+    return ", ".join(f"{name}: {entry}" for name, entry in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _gain(line: Line, found: dict[str, Verdict], collected: Collected) -> str:

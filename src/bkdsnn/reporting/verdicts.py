@@ -25,7 +25,11 @@ class Verdict(NamedTuple):
 
 def verdicts(collected: Collected) -> dict[str, Verdict]:
     """By row, of the rows that have a gain; those with enough seeds are corrected together."""
-    found = {row: values for row in collected.params.rows if len(values := differences(row, collected))}
+    return judged({row: values for row in collected.params.rows if len(values := differences(row, collected))})
+
+
+def judged(found: dict[str, np.ndarray]) -> dict[str, Verdict]:
+    """Differences paired by seed, by row, to verdicts; those with enough pairs are corrected together."""
     tests = {row: paired_test(values) for row, values in found.items() if len(values) >= ENOUGH}
     corrected = dict(zip(tests, holm(np.array([p for p, _ in tests.values()])), strict=True))
     return {row: _verdict(*tests[row], corrected[row]) if row in tests else Verdict() for row in found}
