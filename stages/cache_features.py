@@ -25,7 +25,7 @@ def cache_features(key: str) -> None:
     entry = params.entry("caches", key)
     part, recipe = params.teachers[entry.teacher], params.recipes[entry.recipe]
     data = ArrayData(paths.dataset(entry.dataset))
-    make_deterministic(threads=recipe.threads)
+    make_deterministic(threads=recipe.threads, tf32=recipe.speed.tf32)
     device, weights = this_device(portable=recipe.portable), paths.teacher(entry.teacher)
     network = load_trained(weights, part, data=data, which="last").to(device)
     write_cache(

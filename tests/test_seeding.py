@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from bkdsnn.seeding import derive_seed, draw_keys, uniform
+from bkdsnn.seeding import derive_seed, draw_keys, make_deterministic, uniform
 
 
 def test_uniform_equals_splitmix64_written_with_python_integers():
@@ -47,3 +47,13 @@ def test_a_draw_depends_on_seed_epoch_and_index_and_not_on_the_place_in_the_batc
 def test_derived_seeds_name_their_purpose():
     assert derive_seed("order", 1, 2) != derive_seed("order", 12)
     assert 0 <= derive_seed("x") < 2**63
+
+
+def test_float32_is_float32_unless_tf32_is_asked_for():
+    def found() -> tuple:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    make_deterministic(threads=None, tf32=True)
+    assert found() == ("high", True)
+    make_deterministic(threads=None)
+    assert found() == ("highest", False)

@@ -30,8 +30,8 @@ def uniform(*, keys: Tensor, count: int) -> Tensor:
     return _shift(bits, 40).to(torch.float32) * 2.0**-24
 
 
-def make_deterministic(*, threads: int | None) -> None:
-    """Lets torch use deterministic kernels only, full float32 in matrix products, and so many CPU threads.
+def make_deterministic(*, threads: int | None, tf32: bool = False) -> None:
+    """Lets torch use deterministic kernels only, full float32 unless `tf32`, and so many CPU threads.
 
     Threads None: this process's part of the cores.
     """
@@ -41,7 +41,8 @@ def make_deterministic(*, threads: int | None) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs 4 % of a step (make bench)
     torch.backends.cudnn.benchmark = False
     environment.put_default("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
-    torch.set_float32_matmul_precision("highest")
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32  # torch's own default is True
 
 
 def _mix(z: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from bkdsnn.distributed import gpu_pool
+from bkdsnn.distributed import device, gpu_pool
 from bkdsnn.errors import InputError
 
 STAGE = """
@@ -42,6 +42,43 @@ def test_a_killed_stage_gives_its_device_back(tmp_path):
     for end in ("killed", "ends"):
         done = subprocess.run([sys.executable, "-c", STAGE, end], env=environment, capture_output=True, timeout=30)
         assert done.stdout.startswith(b"7 ")
+
+
+def test_of_the_pool_only_what_a_scheduler_allows_is_taken(tmp_path):
+    environment = {**os.environ, "BKDSNN_DEVICE_POOL": "0,3,7", "CUDA_VISIBLE_DEVICES": "2, 3", "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", STAGE, "ends"]
+    done = subprocess.run(command, env={**environment, "PYTHONPATH": "src"}, capture_output=True, timeout=30)
+    assert done.stdout.startswith(b"3 ")
+
+
+def test_a_child_of_a_process_that_holds_the_only_device_does_not_wait_for_it(tmp_path):
+    parent = f"""
+import subprocess, sys
+from bkdsnn.distributed.gpu_pool import take_device
+take_device()
+print(subprocess.run([sys.executable, "-c", {STAGE!r}, "ends"], capture_output=True, timeout=20, text=True).stdout)
+"""
+    environment = {**os.environ, "BKDSNN_DEVICE_POOL": "7", "TMPDIR": str(tmp_path), "PYTHONPATH": "src"}
+    done = subprocess.run([sys.executable, "-c", parent], env=environment, capture_output=True, timeout=30)
+    assert done.stdout.startswith(b"7 "), done.stderr
+
+
+def test_a_pool_of_which_a_scheduler_allows_nothing_is_refused(monkeypatch):
+    monkeypatch.setenv("BKDSNN_DEVICE_POOL", "0,1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
+    with pytest.raises(InputError, match="BKDSNN_DEVICE_POOL=0,1: CUDA_VISIBLE_DEVICES allows 4 alone"):
+        gpu_pool.take_device()
+
+
+def test_a_gpu_without_a_compiler_is_refused_before_work_starts(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(device.sysconfig, "get_path", lambda name: str(tmp_path))
+    with pytest.raises(InputError, match=r"needs a C compiler \(gcc.*\) and Python's headers .*ACCELERATOR=cpu$"):
+        device.check_compiler()
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setenv("CC", "tcc")
+    device.check_compiler()
 
 
 @pytest.mark.parametrize(

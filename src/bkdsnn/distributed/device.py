@@ -1,7 +1,12 @@
 """The one device of this process, the same in training, caching and evaluation."""
 
+import shutil
+import sysconfig
+from pathlib import Path
+
 import torch
 
+from bkdsnn import environment
 from bkdsnn.distributed import launcher
 from bkdsnn.distributed.gpu_pool import take_device
 from bkdsnn.errors import InputError
@@ -21,4 +26,20 @@ def this_device(*, portable: bool) -> torch.device:
     kind = there.type if there else "cpu"
     if wanted not in ("auto", kind):
         raise InputError(f"BKDSNN_ACCELERATOR: {wanted} is asked for, this machine has {kind}")
+    if kind == "cuda":
+        check_compiler()
     return torch.device("cpu") if kind == "cpu" else torch.device(kind, launcher.local_rank())
+
+
+def check_compiler() -> None:
+    """Raises `InputError` where Triton could not build what launches a neuron's kernel: said before work starts."""
+    lacking = []
+    if not (environment.foreign("CC") or shutil.which("gcc") or shutil.which("clang")):
+        lacking.append("a C compiler (gcc, clang, or CC=...)")
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        lacking.append(f"Python's headers ({sysconfig.get_path('include')}/Python.h)")
+    if lacking:
+        raise InputError(
+            f"neurons on a GPU are compiled by Triton, which needs {' and '.join(lacking)}: install them (on Debian "
+            "gcc and python3-dev), or train on the CPU: BKDSNN_ACCELERATOR=cpu"
+        )

@@ -20,7 +20,10 @@ _held: list[FileLock] = []  # until the process ends, however it ends
 
 
 def take_device() -> None:
-    """Waits for a free device of the pool and makes it the only one that this process sees; no pool: nothing."""
+    """Waits for a free device of the pool and makes it the only one that this process and its children see.
+
+    No pool: nothing. Of the pool only what a scheduler lets this process see (`CUDA_VISIBLE_DEVICES`) is taken.
+    """
     pool = environment.read("BKDSNN_DEVICE_POOL")
     if not pool or _held:
         return
@@ -28,12 +31,24 @@ def take_device() -> None:
         raise InputError("BKDSNN_DEVICE_POOL gives each stage one device, this launcher started several processes")
     folder = Path(tempfile.gettempdir()) / f"bkdsnn-devices-{os.getuid()}"
     folder.mkdir(exist_ok=True)
-    locks = {name: FileLock(folder / f"{name.replace('/', '-')}.lock") for name in pool}
+    locks = {name: FileLock(folder / f"{name.replace('/', '-')}.lock") for name in _visible(pool)}
     while not (name := _first_free(locks)):
         time.sleep(0.2)
     environment.put("CUDA_VISIBLE_DEVICES", name)
+    environment.forget("BKDSNN_DEVICE_POOL")  # or a child would wait for the lock that this process holds
     _held.append(locks[name])
     log.info("device %s of the pool %s", name, ",".join(pool))
+
+
+def _visible(pool: list[str]) -> list[str]:
+    """The devices of the pool that this process may use; `InputError` where there is none."""
+    visible = environment.foreign("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return pool
+    both = [name for name in pool if name in {entry.strip() for entry in visible.split(",")}]
+    if not both:
+        raise InputError(f"BKDSNN_DEVICE_POOL={','.join(pool)}: CUDA_VISIBLE_DEVICES allows {visible} alone")
+    return both
 
 
 def _first_free(locks: dict[str, FileLock]) -> str | None:

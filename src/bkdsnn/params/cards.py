@@ -48,6 +48,7 @@ def of_cache(params: Params, key: str) -> Card:
     entry = params.entry("caches", key)
     recipe = params.recipes[entry.recipe].model_dump(mode="json", include=_SEEN_BY_CACHE)
     recipe["cache"].pop("enabled")
+    recipe["tf32"] = params.recipes[entry.recipe].speed.tf32
     return {
         "cache": entry.model_dump(mode="json"),
         "teacher": params.teachers[entry.teacher].model_dump(mode="json"),

@@ -108,12 +108,14 @@ class Speed(Closed):
 
     channels_last: maps lie in memory pixel by pixel, not channel by channel. fused_neurons: on a CPU a neuron's steps
     are one operator of ours (false: SpikingJelly's), in training (channels_last, not compiled) together with the batch
-    norm before it; so are batch norm and max-pooling. compile: torch.compile of the student.
+    norm before it; so are batch norm and max-pooling. compile: torch.compile of the student. tf32: convolutions and
+    matrix products of a float32 training on a GPU round their factors to 10 bits (false: they are float32).
     """
 
     channels_last: bool
     fused_neurons: bool
     compile: bool
+    tf32: bool = False
 
 
 class Recipe(Closed):
@@ -148,7 +150,7 @@ class Recipe(Closed):
     @model_validator(mode="after")
     def _portable_where_it_holds(self) -> Self:
         needed = {"precision": (self.precision, "32-true"), "threads": (self.threads, 1)}
-        needed["speed.compile"] = (self.speed.compile, False)
+        needed |= {f"speed.{name}": (getattr(self.speed, name), False) for name in ("compile", "tf32")}
         for name, (value, wanted) in needed.items():
             if self.portable and value != wanted:
                 wanted, value = json.dumps(wanted), json.dumps(value)

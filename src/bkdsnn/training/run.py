@@ -39,7 +39,7 @@ class Engine:
     """Fabric, set up from the recipe (what is hashed) and the environment (what is not), and the data on its device."""
 
     def __init__(self, data: ArrayData, recipe: Recipe) -> None:
-        make_deterministic(threads=recipe.threads)
+        make_deterministic(threads=recipe.threads, tf32=recipe.speed.tf32)
         self.fabric = make_fabric(precision=recipe.precision, device=this_device(portable=recipe.portable))
         self.data = data
         self.recipe = recipe

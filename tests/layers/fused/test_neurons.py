@@ -13,6 +13,8 @@ from reference_networks import neuron_of
 from reference_vectors import assert_equal_to, cases
 from spikingjelly.activation_based import neuron as spikingjelly
 from spikingjelly.activation_based import surrogate
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bkdsnn.layers.fused import neuron_kernels as kernels
 from bkdsnn.layers.fused import neurons as fused
@@ -29,6 +31,7 @@ LAYOUTS = {
     "transposed": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
     "expanded": lambda x: x[:1].expand(x.shape),
 }
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MANY = [
     (kind, surrogate, detach, decay)
     for kind, surrogate, detach, decay in itertools.product(KINDS, SURROGATES, (True, False), (True, False))
@@ -183,3 +186,29 @@ def test_official_numbers(case):
     assert_equal_to("neurons, fused", current.grad, case["f64.grad_x"], within=1e-10)
     if "f64.grad_w" in case:
         assert_equal_to("neurons, fused", neuron.w.grad, case["f64.grad_w"], within=1e-10)
+
+
+class _Operators(TorchDispatchMode):
+    """The operators that are called; `prim::device` is a question, not a kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, operator, _types, arguments=(), keywords=None):
+        self.names += [operator._schema.name] if not operator._schema.name.startswith("prim::") else []
+        return operator(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_a_gpu_all_steps_are_one_kernel_with_float32_membranes_in_every_precision(kind, dtype):
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"):
+        node = getattr(fused, kind)(**KINDS[kind], surrogate_function=SURROGATES["atan"], step_mode="m")
+        currents = [torch.empty(8, 2, 3, dtype=dtype, requires_grad=True) for _ in range(2)]
+        for current in currents:  # the second one goes on with the membranes of the first
+            with _Operators() as called:
+                spikes = node(current)
+            assert sum(not name.startswith("aten::") for name in called.names) == 1, called.names
+            assert len(called.names) <= 5
+            assert (spikes.dtype, node.v.dtype) == (dtype, torch.float32)

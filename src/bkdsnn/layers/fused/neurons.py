@@ -1,7 +1,7 @@
 """IF, LIF and PLIF neurons whose whole sequence of steps is one operator on a CPU.
 
 They are SpikingJelly's classes: on any other device, or for what the kernels do not know, they run SpikingJelly's own
-code, which picks its Triton or CUDA kernels there.
+code, which picks its Triton or CUDA kernels there (also in mixed precision, as their membranes are float32).
 """
 
 import copy
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from bkdsnn.layers.fused import neuron_steps as steps
 from bkdsnn.layers.fused.neuron_operator import DTYPES
 
+_HALF = (torch.bfloat16, torch.float16)
 _SURROGATES = {surrogate.Sigmoid: steps.SIGMOID, surrogate.ATan: steps.ATAN}
 
 
@@ -33,6 +34,18 @@ class Fused:
         if self.remembers:
             self.v = after
         return spikes
+
+    def materialize_states(self, inputs: tuple[Tensor, ...], states: tuple, step_mode: str) -> tuple:
+        """Float32 membranes also for a bf16 or fp16 input: SpikingJelly's kernels ask for them.
+
+        Its own are of the input's type, for which it has no kernel: it then goes step by step, operator by operator.
+        """
+        if step_mode != "m" or inputs[0].dtype not in _HALF:
+            return super().materialize_states(inputs, states, step_mode)
+        x, v = inputs[0][0], states[0]
+        if not isinstance(v, Tensor) or v.shape != x.shape:
+            v = torch.full(x.shape, self.v_reset or 0.0, dtype=torch.float32, device=x.device)
+        return (v.to(x.device, torch.float32), *states[1:])
 
     def numbers(self) -> tuple[Tensor | None, tuple]:
         """1 / tau of a PLIF, and the settings that the operator takes."""

@@ -55,6 +55,7 @@ class _Compiled:
 
     def __init__(self, network: nn.Module) -> None:
         self._network, self._eager, self._shape = network, network.forward, None
+        torch._inductor.config.deterministic = True  # no choice of kernels by their times
         self._compiled = torch.compile(network.forward, dynamic=False)
 
     def __call__(self, inputs: Tensor):

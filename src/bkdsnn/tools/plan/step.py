@@ -48,7 +48,7 @@ def measure(jobs: list[Job]) -> list[Measured]:
 
 
 def _measure(job: Job, taught: Taught) -> Measured:
-    make_deterministic(threads=job.recipe.threads)
+    make_deterministic(threads=job.recipe.threads, tf32=job.recipe.speed.tf32)
     torch.manual_seed(0)
     fabric = make_fabric(precision=job.recipe.precision, device=this_device(portable=job.recipe.portable))
     device, first = fabric.device, SIZES[0]
@@ -86,7 +86,7 @@ def _measure(job: Job, taught: Taught) -> Measured:
 
 
 def _teach(job: Job) -> Taught:
-    make_deterministic(threads=job.recipe.threads)
+    make_deterministic(threads=job.recipe.threads, tf32=job.recipe.speed.tf32)
     if job.teacher is None:
         return Taught(dict.fromkeys(SIZES), dict.fromkeys(SIZES, 0.0), 0.0)
     device = make_fabric(precision="32-true", device=this_device(portable=job.recipe.portable)).device  # as teachers
