@@ -83,19 +83,14 @@ def check_unused(seeds: list[int], table_seeds: list[int]) -> None:
 
 def _check(table: str, row: str, points: list[list[str]], seeds: list[int]) -> None:
     """All that can be known before the first training: row, seeds, settings, and that each point is another run."""
-    from hydra.errors import HydraException
-
     known: dict[str, list[str]] = {}
     for point in points:
-        try:
-            with composed([f"table={table}", *point]):
-                params = load_params()
-                check_row(row, table, params)
-                check_unused(seeds, params.seeds)
-                check(params)
-                card = cards.sha256_of(cards.of_run(params, f"{row}-s{params.seeds[0]}"))
-        except HydraException as error:
-            raise InputError(f"SPACE: {' '.join(str(error).split())}") from error
+        with composed([f"table={table}", *point]):
+            params = load_params()
+            check_row(row, table, params)
+            check_unused(seeds, params.seeds)
+            check(params)
+            card = cards.sha256_of(cards.of_run(params, f"{row}-s{params.seeds[0]}"))
         if (first := known.setdefault(card, point)) is not point:
             raise InputError(f"SPACE: {' '.join(first)} and {' '.join(point)} are the same run of this row")
 

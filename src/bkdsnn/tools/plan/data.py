@@ -18,7 +18,8 @@ def expected(key: str, dataset: Dataset) -> Expected:
         return Expected(data.input_shape, len(data.classes), len(data.splits["train"]), home="")
     if not hasattr(source, "expected"):
         raise InputError(
-            f"datasets.{key}: what '{dataset.source}' holds is known once it is prepared: dvc repro prepare_data@{key}"
+            f"datasets.{key}: what '{dataset.source}' holds is known once it is prepared: after "
+            f"`make params TABLE=...` of this table, dvc repro prepare_data@{key}"
         )
     return source.expected(validated(source.Settings, dataset.settings, where=f"datasets.{key}.settings"))
 

@@ -28,7 +28,8 @@ class Job:
 class Measured:
     """parameters: the student's. Seconds and memory (GiB) by batch; operations (FLOP) and numbers of one sample.
 
-    outputs: how many numbers the teacher puts out for a sample.
+    outputs: how many numbers the teacher puts out for a sample. spread: the slowest repetition of a batch over the
+    fastest, which a machine without other work keeps near 1.
     """
 
     parameters: int
@@ -38,6 +39,7 @@ class Measured:
     step_flop: float
     teacher_flop: float
     outputs: int
+    spread: float
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from bkdsnn.build import make_method
+from bkdsnn.build import feature_shapes, make_method
 from bkdsnn.contracts import Batch, NetOutput, Shape
 from bkdsnn.distributed.device import this_device
 from bkdsnn.distributed.fabric import make_fabric
@@ -26,13 +26,13 @@ from bkdsnn.tools.plan.job import Job, Measured, Taught
 from bkdsnn.training.loop import Learner
 from bkdsnn.training.optimiser import make_optimiser
 
-SIZES = (2, 4)  # batches that are measured; the true one lies on the line through them
+SIZES = (2, 4)  # batches that are measured on a CPU; the true one lies on the line through them
 _ROUNDS, _BUDGET = 4, 4.0  # so many repetitions at most, no new ones after so many seconds
 _PEAK = Path("/proc/self/clear_refs")
 
 
 def measure(jobs: list[Job]) -> list[Measured]:
-    """Builds the networks of every job and takes steps with batches of `SIZES`; meant for a process of its own.
+    """Builds the networks of every job and takes steps with two batches; meant for a process of its own.
 
     A teacher that several jobs share is measured once.
     """
@@ -40,24 +40,31 @@ def measure(jobs: list[Job]) -> list[Measured]:
     teachers: dict[str, Taught] = {}
     found = []
     for job in jobs:
-        key = f"{job.teacher} {job.teacher_shape} {job.classes}"
+        key = f"{job.teacher} {job.teacher_shape} {job.classes} {job.recipe.batch_size}"
         if key not in teachers:
             teachers[key] = _teach(job)
         found.append(_measure(job, teachers[key]))
     return found
 
 
+def sizes(job: Job, device: torch.device) -> tuple[int, int]:
+    """The batches that are measured: on a GPU the true one and its half, as launches set the time of small ones."""
+    whole = max(job.recipe.batch_size, 2)
+    return SIZES if device.type == "cpu" else (whole // 2, whole)
+
+
 def _measure(job: Job, taught: Taught) -> Measured:
     make_deterministic(threads=job.recipe.threads, tf32=job.recipe.speed.tf32)
     torch.manual_seed(0)
     fabric = make_fabric(precision=job.recipe.precision, device=this_device(portable=job.recipe.portable))
-    device, first = fabric.device, SIZES[0]
-    batches = {size: _batch(job, size, job.input_shape, device) for size in SIZES}
+    device = fabric.device
+    batches = {size: _batch(job, size, job.input_shape, device) for size in sizes(job, device)}
+    first = min(batches)
     student = build(job.student.model_dump(), input_shape=job.input_shape, classes=job.classes).to(device)
     apply_speed(student, job.recipe.speed)
-    method = make_method(
-        job.method, job.settings, student=student, teacher_output=taught.outputs[first], batch=batches[first], seed=0
-    )
+    shapes = feature_shapes(student, input_shape=job.input_shape)
+    taught_shapes = taught.outputs[first].feature_shapes() if job.teacher else {}
+    method = make_method(job.method, job.settings, student=shapes, teacher=taught_shapes, seed=0)
     learner = Learner(student, method.to(device))
     module, optimiser = fabric.setup(learner, make_optimiser(learner, job.recipe.optimiser))
     module.train()
@@ -70,33 +77,36 @@ def _measure(job: Job, taught: Taught) -> Measured:
 
     flop = _flop(lambda: step(first)) / first  # it also makes the optimiser's state, which counts in the memory
     memory = {}
-    for size in SIZES:
+    for size in batches:
         _forget_peak(device)
         step(size)
         memory[size] = _peak_gib(device)
+    times = _times(step, tuple(batches), device)
     return Measured(
         parameters=parameter_count(student),
-        step_seconds=_seconds(step, device),
+        step_seconds=_fastest(times),
         teacher_seconds=taught.seconds,
         memory=memory,
         step_flop=flop,
         teacher_flop=taught.flop,
         outputs=_numbers(taught.outputs[first]) // first,
+        spread=max(max(found) / min(found) for found in times.values()),
     )
 
 
 def _teach(job: Job) -> Taught:
     make_deterministic(threads=job.recipe.threads, tf32=job.recipe.speed.tf32)
-    if job.teacher is None:
-        return Taught(dict.fromkeys(SIZES), dict.fromkeys(SIZES, 0.0), 0.0)
     device = make_fabric(precision="32-true", device=this_device(portable=job.recipe.portable)).device  # as teachers
+    wanted = sizes(job, device)
+    if job.teacher is None:
+        return Taught(dict.fromkeys(wanted), dict.fromkeys(wanted, 0.0), 0.0)
     network = build(job.teacher.model_dump(), input_shape=job.teacher_shape, classes=job.classes).to(device)
     teacher = LiveTeacher(network, features=job.teacher.features)
-    batches = {size: _batch(job, size, job.teacher_shape, device) for size in SIZES}
+    batches = {size: _batch(job, size, job.teacher_shape, device) for size in wanted}
     return Taught(
         outputs={size: teacher(batch) for size, batch in batches.items()},
-        seconds=_seconds(lambda size: teacher(batches[size]), device),
-        flop=_flop(lambda: teacher(batches[SIZES[0]])) / SIZES[0],
+        seconds=_fastest(_times(lambda size: teacher(batches[size]), wanted, device)),
+        flop=_flop(lambda: teacher(batches[wanted[0]])) / wanted[0],
     )
 
 
@@ -124,19 +134,24 @@ def _flop(work: Callable[[], object]) -> float:
     return counter.get_total_flops()
 
 
-def _seconds(work: Callable[[int], object], device: torch.device) -> dict[int, float]:
-    """The fastest of a few repetitions by batch, taken by turns: what else the machine does can only add."""
-    times: dict[int, list[float]] = {size: [] for size in SIZES}
+def _fastest(times: dict[int, list[float]]) -> dict[int, float]:
+    """Of the repetitions by batch: what else the machine does can only add."""
+    return {size: min(found) for size, found in times.items()}
+
+
+def _times(work: Callable[[int], object], batches: tuple[int, ...], device: torch.device) -> dict[int, list[float]]:
+    """Seconds of a few repetitions by batch, taken by turns."""
+    times: dict[int, list[float]] = {size: [] for size in batches}
     begun = time.perf_counter()
-    for size in SIZES * _ROUNDS:
+    for size in batches * _ROUNDS:
         start = time.perf_counter()
         work(size)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times[size].append(time.perf_counter() - start)
-        if size == SIZES[-1] and start - begun > _BUDGET:
+        if size == batches[-1] and start - begun > _BUDGET:
             break
-    return {size: min(found) for size, found in times.items()}
+    return times
 
 
 def _forget_peak(device: torch.device) -> None:

@@ -26,6 +26,7 @@ from bkdsnn.tools.plan.job import Job
 from bkdsnn.tools.plan.lines import HEAD, Line, add, in_hours, print_caches, print_line, print_students
 from bkdsnn.tools.plan.step import measure
 
+BUSY = 1.5  # on a quiet machine the slowest of four repetitions of a step takes 1.1 to 1.3 times the fastest
 OPTIONS = {"gpu_tflops": 312.0, "utilisation": 0.2}  # an A100's bfloat16; how much of it is used is a guess
 
 
@@ -61,7 +62,17 @@ def plan(arguments: list[str]) -> None:
         total = add(total, *(print_line(line, flops=flops) for line in teachers))
     total = add(total, *print_caches(params, shapes, students, flops=flops))
     print(f"\nTogether {in_hours(total[0])} hours here, {in_hours(total[1])} GPU hours: steps and caches, without")
-    print(f"validation, augmentation, evaluation. Measured in {time.perf_counter() - start:.0f} s, batches of 2 and 4.")
+    print(f"validation, augmentation, evaluation. Measured in {time.perf_counter() - start:.0f} s.")
+    if warning := busy([*students, *teachers]):
+        print(warning)
+
+
+def busy(lines: list[Line]) -> str | None:
+    """A warning where repetitions of the same step differ much: then something else ran beside them."""
+    spreads = sorted(line.measured.spread for line in lines if line.measured)
+    if not spreads or (typical := spreads[len(spreads) // 2]) <= BUSY:
+        return None
+    return f"WARNING: repetitions of a step differ by a factor of {typical:.1f}: the machine is busy, measure again."
 
 
 def _options(arguments: list[str]) -> tuple[dict[str, float], list[str]]:
