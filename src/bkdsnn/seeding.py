@@ -30,6 +30,17 @@ def uniform(*, keys: Tensor, count: int) -> Tensor:
     return _shift(bits, 40).to(torch.float32) * 2.0**-24
 
 
+def normal(*, keys: Tensor, count: int) -> Tensor:
+    """`count` standard normal numbers for each key `[B]`: float32 `[B, count]`."""
+    middle = uniform(keys=keys, count=count) + 2.0**-25  # of its interval of 2^-24: never 0 or 1
+    return torch.special.ndtri(middle)
+
+
+def keys_for(purpose: str, *, keys: Tensor) -> Tensor:
+    """Other keys `[B]` made from these for a purpose, so that two that draw in a row share no numbers."""
+    return _mix(keys ^ derive_seed(purpose))
+
+
 def make_deterministic(*, threads: int | None, tf32: bool = False) -> None:
     """Lets torch use deterministic kernels only, full float32 unless `tf32`, and so many CPU threads.
 

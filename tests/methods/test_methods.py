@@ -8,11 +8,14 @@ from bkdsnn import plugins
 from bkdsnn.contracts import NetOutput
 from bkdsnn.errors import InputError
 from bkdsnn.methods import bkd, ce, kdsnn, logits_kd
-from bkdsnn.seeding import draw_keys
+from bkdsnn.seeding import draw_keys, keys_for, normal, uniform
 from bkdsnn.tools.parts import NAMES, composed_parts
 
 TERMS = {"ce": {"task"}, "logits_kd": {"task", "logits"}}
 TERMS |= {name: {"task", "feature"} for name in ("bkd", "kdsnn", "lasnn")}
+TERMS |= {name: {"task", "logits"} for name in ("kd", "nld")}
+TERMS["tks"] = {"task", "sharing"}
+TERMS |= {"tet": {"task", "regulariser"}, "twsnn": {"task", "logits", "self"}, "seal": {"task", "logits", "steps"}}
 TERMS["mixed"] = TERMS["bkd"] | TERMS["logits_kd"]  # a method that is not listed here has at least a task
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
 DRAWS = draw_keys("method", seed=0, epoch=0, index=torch.arange(6))
@@ -72,7 +75,11 @@ def test_terms_are_scalars_and_every_layer_learns(make, name, vectors, changes):
     sum(terms.values()).backward()
     assert given["student"].logits.grad.abs().sum() > 0
     assert all(parameter.grad.abs().sum() > 0 for parameter in method.parameters())
-    expected = F.cross_entropy(given["student"].logits.detach().mean(0), LABELS)
+    logits = given["student"].logits.detach()
+    expected = F.cross_entropy(logits.mean(0), LABELS)
+    if getattr(method, "task_of_each_step", False):
+        expected = torch.stack([F.cross_entropy(step, LABELS) for step in logits]).mean()
+        expected = expected * (1 - getattr(method.settings, "regulariser_weight", 0.0))
     assert torch.allclose(terms["task"].detach(), expected)
     taught = {name for name, feature in given["student"].features.items() if feature.grad is not None}
     assert taught == set(getattr(getattr(method, "settings", None), "features", taught))
@@ -191,3 +198,21 @@ def test_soft_labels_are_weighted_by_the_task_as_it_is_smoothed():
         for target, smoothing in ((labels, 0.1), (smoothed, 0.0))
     )
     assert torch.allclose(by_class, by_share)
+
+
+@pytest.mark.parametrize("name", ["twsnn", "seal"])
+def test_a_method_that_looks_at_which_steps_are_right_needs_whole_labels(make, name):
+    method = make(name)
+    assert method.whole_labels
+    with pytest.raises(InputError, match="needs whole labels, so no mixup"):
+        method(**outputs(), labels=F.one_hot(LABELS, 3).float(), draws=DRAWS)
+
+
+def test_noise_differs_between_samples_epochs_and_purposes_and_is_normal():
+    keys = draw_keys("method", seed=0, epoch=0, index=torch.arange(4000))
+    drawn = normal(keys=keys_for("nld", keys=keys), count=50)
+    assert abs(drawn.mean()) < 5 / drawn.numel() ** 0.5
+    assert abs(drawn.var() - 1) < 5 * (2 / drawn.numel()) ** 0.5
+    assert drawn.abs().max() < 6
+    other = uniform(keys=keys, count=50) - uniform(keys=keys_for("nld", keys=keys), count=50)
+    assert (other != 0).float().mean() > 0.999

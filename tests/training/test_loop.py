@@ -7,6 +7,7 @@ from small_training import RECIPE, SETTINGS, run, same
 
 from bkdsnn.errors import InputError
 from bkdsnn.files import new_folder
+from bkdsnn.methods import bkd
 from bkdsnn.params.recipe import Optimiser
 from bkdsnn.params.schema import Student
 from bkdsnn.trained import load_trained, save_trained
@@ -43,6 +44,20 @@ def test_every_epoch_is_recorded_by_term(data):
     for record in history:
         assert record["loss"] == pytest.approx(record["task"] + record["feature"], rel=1e-6)
         assert set(record) == {"epoch", "lr", "task", "feature", "loss", "validation_top1"}
+
+
+def test_a_method_is_told_the_epoch_and_a_weight_of_its_own_may_depend_on_it(data, monkeypatch):
+    def begin_epoch(method: bkd.Method, epoch: int, *, epochs: int) -> None:
+        weight = 1.0 if epoch == 0 else 1e-9
+        method.settings = method.settings.model_copy(update={"feature_weight": weight})
+        told.append((epoch, epochs))
+
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(bkd.Method, "begin_epoch", begin_epoch, raising=False)
+    schedule = RECIPE.schedule.model_copy(update={"cooldown_epochs": 1})
+    history = run(data, recipe=RECIPE.model_copy(update={"schedule": schedule})).history
+    assert told == [(0, 2), (1, 2), (2, 2)]
+    assert history[0]["feature"] > 1e6 * history[1]["feature"] > 0
 
 
 def test_the_best_epoch_is_the_first_with_the_highest_validation_accuracy(data):

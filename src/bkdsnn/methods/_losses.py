@@ -1,4 +1,4 @@
-"""What methods have in common: the task's loss, the distance of two features, and the layers between them."""
+"""What methods have in common: the task's loss, distances of logits and of features, and the layers between them."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +10,29 @@ from bkdsnn.errors import InputError
 def task_loss(*, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
     """Cross-entropy of the logits' mean over time, `[T, B, K]`, with labels `[B]` or `[B, K]`: a scalar."""
     return F.cross_entropy(logits.mean(0), labels, label_smoothing=label_smoothing)  # [B, K]
+
+
+def step_task_loss(*, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """Cross-entropy of every time step's own logits `[T, B, K]` with labels `[B]` or `[B, K]`, their mean: a scalar."""
+    steps = labels.expand(len(logits), *labels.shape).flatten(0, 1)  # [T * B] or [T * B, K]
+    return F.cross_entropy(logits.flatten(0, 1), steps, label_smoothing=label_smoothing)
+
+
+def soft_loss(*, student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """temperature^2 * KL(teacher, student) of softened logits `[..., K]`, mean over samples and steps: a scalar.
+
+    Hinton, Vinyals and Dean 2015, arXiv:1503.02531.
+    """
+    ours = F.log_softmax(student_logits / temperature, dim=-1)
+    theirs = F.log_softmax(teacher_logits / temperature, dim=-1).expand_as(ours)
+    return temperature**2 * F.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1).mean()
+
+
+def correct_steps(*, logits: Tensor, labels: Tensor) -> Tensor:
+    """Which time steps' own logits `[T, B, K]` say the label `[B]`: bool `[T, B]`; `InputError` for mixed labels."""
+    if labels.dim() != 1:
+        raise InputError("this method looks at which steps are right: it needs whole labels, so no mixup or cutmix")
+    return logits.argmax(-1) == labels
 
 
 def feature_loss(*, prediction: Tensor, target: Tensor) -> Tensor:

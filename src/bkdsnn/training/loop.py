@@ -63,6 +63,8 @@ def train(
     for epoch in tqdm(epochs, desc="epochs", initial=progress.epoch, total=recipe.epochs, disable=no_bar()):
         start = time.perf_counter()
         lr = learning_rate(epoch=epoch, recipe=recipe)
+        if hasattr(learner.method, "begin_epoch"):  # a method whose weights depend on how far the training is
+            learner.method.begin_epoch(epoch, epochs=recipe.epochs - recipe.schedule.cooldown_epochs)
         for group in optimiser.param_groups:
             group["lr"] = lr
         rest = batches.shuffled(epoch=epoch, seed=seed, augmentation=recipe.augmentation, start=progress.step)
