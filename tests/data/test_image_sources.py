@@ -4,11 +4,10 @@ import random
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
 import torch
 from conftest import SHARED, augmentation
+from image_sets import FOLDER, IMAGENET, PARQUET, PICTURE, cells, write_images, write_parquet
 from PIL import Image
 from sources import HELD, RANDOM, picture, prepare, told
 from timm.data.transforms import RandomResizedCropAndInterpolation
@@ -17,8 +16,6 @@ from torchvision.transforms import functional as F
 from bkdsnn.data.views import Views
 from bkdsnn.errors import InputError
 from bkdsnn.seeding import draw_keys
-
-PICTURE = {"size": 8, "resize": 8, "interpolation": "bilinear"}
 
 
 def cifar(version: str) -> dict:
@@ -74,20 +71,6 @@ def test_cifar_that_cannot_be_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr("torchvision.datasets.utils.download_url", no_network)
     text = told("cifar", cifar("cifar10") | {"download": True}, tmp_path)
     assert text.endswith(f"could not be downloaded (no route to host); put it into {tmp_path / 'cifar10'}")
-
-
-def write_parquet(path: Path, cells: list[tuple[bytes | None, int]], *, column: str = "img") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    images = [{"bytes": content, "path": None} for content, _ in cells]
-    pyarrow.parquet.write_table(pyarrow.table({column: images, "label": [label for _, label in cells]}), path)
-
-
-def cells(count: int) -> list[tuple[bytes, int]]:
-    return [(picture()[1], n % 2) for n in range(count)]
-
-
-PARQUET = {"root": "p", "train": "train*.parquet", "test": "test.parquet", "classes": ["cat", "dog"]}
-PARQUET |= {"picture": PICTURE, "split": HELD, "skip_corrupt": 0}
 
 
 @pytest.mark.parametrize("column", ["img", "image"])
@@ -150,24 +133,6 @@ def test_corrupt_images_are_left_out_as_far_as_allowed(tmp_path):
     assert 3 not in np.concatenate(list(data.splits.values()))
     assert list(data.manifest["facts"]["skipped"]) == ["train.parquet row 3"]
     assert sum(data.manifest["counts"]["train"]) + sum(data.manifest["counts"]["validation"]) == 19
-
-
-def write_images(root: Path, *, test: str = "test", suffix: str = ".png", size=(8, 8)) -> list[np.ndarray]:
-    """Two classes of 10 training and 5 test images; gives all pixels in the order of their rows."""
-    made = []
-    for part, count in (("train", 10), (test, 5)):
-        for name in ("cat", "dog"):
-            (root / part / name).mkdir(parents=True)
-            for number in range(count):
-                pixels, content = picture(size=size)
-                (root / part / name / f"{number}{suffix}").write_bytes(content)
-                made.append(pixels)
-    return made
-
-
-FOLDER = {"root": "images", "train": "train", "test": "test", "classes": None}
-FOLDER |= {"picture": PICTURE, "split": HELD, "skip_corrupt": 0}
-IMAGENET = FOLDER | {"test": "val", "classes": 2}
 
 
 def test_image_folders(tmp_path):

@@ -6,10 +6,11 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import Path, PurePath
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import AfterValidator
 
 from bkdsnn.contracts import Shape
 from bkdsnn.data.raw_files import below
@@ -18,6 +19,16 @@ from bkdsnn.errors import InputError
 log = logging.getLogger(__name__)
 
 _LEFT_BEHIND = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"}
+
+
+def _is_below(name: str) -> str:
+    parts = PurePath(name).parts
+    if not parts or PurePath(name).is_absolute() or ".." in parts:
+        raise ValueError("a path below the data set's root, as train or part/train")
+    return name
+
+
+Below = Annotated[str, AfterValidator(_is_below)]  # a folder, or a pattern of files
 
 
 class Expected(NamedTuple):
