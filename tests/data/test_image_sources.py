@@ -13,6 +13,7 @@ from sources import HELD, RANDOM, picture, prepare, told
 from timm.data.transforms import RandomResizedCropAndInterpolation
 from torchvision.transforms import functional as F
 
+from bkdsnn.data.batches import Batches
 from bkdsnn.data.views import Views
 from bkdsnn.errors import InputError
 from bkdsnn.seeding import draw_keys
@@ -58,6 +59,10 @@ def test_cifar_mistakes(tmp_path):
     path.write_bytes(whole[:-1])
     records = "12291 bytes are no whole number of records of 3073: truncated?"
     assert told("cifar", settings, tmp_path) == f"{path}: {records}"
+    other = path.with_name("data_batch_1.bin")
+    path.write_bytes(other.read_bytes())
+    line = f"{path}: the same content as {other}; a sample may be there once"
+    assert told("cifar", settings, tmp_path) == line
     path.write_bytes(whole[:3073] + b"\7" + whole[3074:])
     assert told("cifar", settings, tmp_path) == f"{path}: row 1 has label 7, there are 2 classes"
     path.unlink()
@@ -162,6 +167,19 @@ def test_imagenet_stays_in_its_files(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(InputError, match=r"4\.JPEG: no readable image"):
         data.inputs[4]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_image_that_is_cut_off_is_named_in_one_line_by_whoever_reads_it(tmp_path, monkeypatch, workers):
+    monkeypatch.setenv("BKDSNN_DATA", str(tmp_path))
+    monkeypatch.setenv("BKDSNN_WORKERS", workers)
+    write_images(tmp_path / "images", test="val", suffix=".JPEG")
+    data = prepare("imagenet", IMAGENET, tmp_path, tmp_path / "data")
+    path = tmp_path / "images/val/dog/4.JPEG"
+    path.write_bytes(path.read_bytes()[:-40])
+    batches = Batches(data, batch_size=4, device=torch.device("cpu"))
+    with pytest.raises(InputError, match=r"^[^\n]*val/dog/4\.JPEG: no readable image[^\n]*$"):
+        list(batches.plain("test"))
 
 
 def test_imagenet_crops_are_those_of_timm_with_the_sample_s_own_seed(tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
     train, test = _files(root, settings.train), _files(root, settings.test)
     check_each_once([*train, *test])
     hashes = {path.relative_to(root).as_posix(): sha256(path) for path in (*train, *test)}
-    check_contents(hashes.items())
+    check_contents((str(root / name), digest) for name, digest in hashes.items())
     tables = [ImageTable(path, classes=settings.classes) for path in (*train, *test)]
     labels = np.concatenate([table.labels for table in tables])
     if missing := set(range(len(settings.classes))) - set(labels.tolist()):
