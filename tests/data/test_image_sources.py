@@ -173,10 +173,9 @@ def test_imagenet_stays_in_its_files(tmp_path, monkeypatch):
         data.inputs[4]
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_an_image_that_is_cut_off_is_named_in_one_line_by_whoever_reads_it(tmp_path, monkeypatch, workers):
+def test_an_image_that_is_cut_off_is_named_in_one_line_by_whoever_reads_it(tmp_path, monkeypatch):
     monkeypatch.setenv("BKDSNN_DATA", str(tmp_path))
-    monkeypatch.setenv("BKDSNN_WORKERS", workers)
+    monkeypatch.setenv("BKDSNN_WORKERS", "0")
     write_images(tmp_path / "images", test="val", suffix=".JPEG")
     data = prepare("imagenet", IMAGENET, tmp_path, tmp_path / "data")
     path = tmp_path / "images/val/dog/4.JPEG"
