@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt
 
 from bkdsnn.data.arrays import Prepared, create_inputs
-from bkdsnn.data.files import Below, as_facts, check_contents, check_each_once, visible
+from bkdsnn.data.files import Below, as_facts, check_contents, check_each_once, left_out, visible
 from bkdsnn.data.image_table import ImageTable
 from bkdsnn.data.images import Picture, fill
 from bkdsnn.data.splits import HeldOut, hold_out, without
@@ -60,6 +60,7 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
             "files_sha256": hashes,
             "skipped": as_facts(filled.damaged.values(), root=root),
             "duplicates": as_facts((f"{name}: {other}" for name, other in repeated.items()), root=root),
+            "left_out": left_out(root, [*train, *test]),
             "split": settings.split.in_words(),
         },
     )
