@@ -40,6 +40,8 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
     labels = np.concatenate([table.labels for table in tables])
     if missing := set(range(len(settings.classes))) - set(labels.tolist()):
         raise InputError(f"{root}: no row has the label {min(missing)}, settings.classes names it")
+    rows, first = np.arange(len(labels)), sum(len(table.labels) for table in tables[: len(train)])
+    splits = hold_out(rows[:first], rows[first:], labels, settings.split)
     inputs = create_inputs(folder, (len(labels), 3, settings.picture.size, settings.picture.size))
     filled = fill(
         inputs.write,
@@ -49,8 +51,6 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
         skip_corrupt=settings.skip_corrupt,
     )
     repeated = check_contents(filled.digests.items(), allowed=settings.duplicates)
-    rows, first = np.arange(len(labels)), sum(len(table.labels) for table in tables[: len(train)])
-    splits = hold_out(rows[:first], rows[first:], labels, settings.split)
     return Prepared(
         classes=settings.classes,
         labels=labels,
