@@ -113,11 +113,49 @@ def test_a_module_that_is_not_there_is_told_with_those_that_are():
         vit(taps={"last": "norms"}, options={**VIT["options"], "depth": 1})
 
 
+@torch.no_grad()
+def test_the_class_token_is_asked_for_only_where_there_is_one():
+    def output(model: str, options: dict, tap: str = "norm", **changes):
+        with torch.device("meta"):
+            network = vit(model=model, options=options, taps={"last": tap}, side=32, **changes)
+            return network, network(torch.zeros(2, 3, 32, 32)).features["last"][0]
+
+    mixer = {"img_size": 32}
+    with pytest.raises(InputError, match="tokens: class: 'norm' has no class token, use mean"):
+        output("mixer_s32_224", mixer)
+    network, mean = output("mixer_s32_224", mixer, tokens="mean")
+    assert network._prefix_tokens(torch.zeros(1, 1, 512)) == 0
+    assert mean.shape == (2, 512)
+    registers = {**VIT["options"], "img_size": 32, "reg_tokens": 4, "class_token": False, "global_pool": "avg"}
+    with pytest.raises(InputError, match="tokens: class: 'norm' has no class token"):
+        output("vit_tiny_patch16_224", registers)
+    network, mean = output("vit_tiny_patch16_224", registers, tokens="mean")
+    assert network._prefix_tokens(torch.zeros(1, 4 + 64, 32)) == 4
+    cait = {"img_size": 32}
+    with pytest.raises(InputError, match=r"'blocks.0' has no class token"):
+        output("cait_xxs24_224", cait, tap="blocks.0")  # it is put before the others behind the blocks
+    assert output("cait_xxs24_224", cait)[1].shape == (2, 192)
+
+
+def test_a_tap_that_gives_nothing_is_told_with_what_would():
+    with (
+        torch.device("meta"),
+        pytest.raises(InputError, match=r"taps.last: 'stages' is never called, try stages.0, stages.1, stages.2, st"),
+    ):
+        vit(model="fastvit_t8", options={}, taps={"last": "stages"})(torch.zeros(2, 3, 64, 64))
+    with pytest.raises(InputError, match=r"input_size: null: Input height \(8\) doesn't match model \(16\)"):
+        vit()(torch.randn(2, 3, 8, 8))
+    with pytest.raises(InputError, match="taps.last: 'norm' gives a tuple, wanted a map"):
+        vit()._feature("last", (torch.zeros(2, 3),))
+
+
 def test_what_a_network_cannot_be_or_see_is_told():
     with pytest.raises(
         InputError, match="timm has no model 'vit_tini_patch16_224'; the nearest are vit_tiny_patch16_224"
     ):
         vit(model="vit_tini_patch16_224")
+    with pytest.raises(InputError, match="options.features_only: such a model has no logits"):
+        vit(options={"features_only": True})
     with pytest.raises(InputError, match="options: timm cannot make 'vit_tiny_patch16_224': .*colour"):
         vit(options={"colour": 1})
     with pytest.raises(InputError, match=r"takes images \(C, H, W\), the data set has recordings \(4, 3, 8, 8\)"):

@@ -4,7 +4,8 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,28 @@ class Expected(NamedTuple):
     classes: int
     train: int
     home: str
+
+
+class Foreseen(NamedTuple):
+    """What the settings of a data set say of it before it is prepared; None where they do not say it."""
+
+    input_shape: Shape | None
+    classes: int | None
+    train: int | None
+
+
+def foreseen(source: ModuleType, settings: Any) -> Foreseen:
+    """What a source expects; of one that expects nothing what its pictures or frames say."""
+    if hasattr(source, "expected"):
+        return Foreseen(*source.expected(settings)[:3])
+    classes = getattr(settings, "classes", None) or getattr(source, "CLASSES", None)
+    shape = None
+    if picture := getattr(settings, "picture", None):
+        shape = (3, picture.size, picture.size)
+    elif frames := getattr(settings, "frames", None):
+        size = frames.size or getattr(settings, "sensor", None) or getattr(source, "SENSOR", None)
+        shape = size and (frames.time_steps, 2, *size)
+    return Foreseen(shape, classes if isinstance(classes, int | None) else len(classes), None)
 
 
 def class_folders(root: Path) -> list[str]:

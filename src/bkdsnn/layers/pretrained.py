@@ -84,8 +84,18 @@ class PretrainedNetwork(nn.Module):
         size = self.settings.input_size
         if size is not None and inputs.shape[-2:] != (size, size):
             inputs = F.interpolate(inputs, (size, size), mode=self.settings.interpolation, align_corners=False)
-        logits = self.model(inputs)
-        features = {name: self._feature(self._tapped.pop(name)).unsqueeze(0) for name in self.settings.taps}
+        self._tapped.clear()
+        try:
+            logits = self.model(inputs)
+        except AssertionError as error:  # how timm's models refuse a size
+            raise InputError(f"input_size: {size or 'null'}: {' '.join(str(error).split())}") from error
+        if not isinstance(logits, Tensor):
+            raise InputError(f"the model gives a {type(logits).__name__}, wanted logits: no option may change that")
+        features = {}
+        for feature, name in self.settings.taps.items():
+            if feature not in self._tapped:
+                raise InputError(f"taps.{feature}: '{name}' is never called{self._called_instead(name, inputs)}")
+            features[feature] = self._feature(feature, self._tapped.pop(feature)).unsqueeze(0)
         return NetOutput(logits=logits.unsqueeze(0), features=features)
 
     def _keeper(self, feature: str):
@@ -94,18 +104,46 @@ class PretrainedNetwork(nn.Module):
 
         return keep
 
-    def _feature(self, output: Tensor) -> Tensor:
+    def _feature(self, feature: str, output: Tensor) -> Tensor:
         """A module's output as map `[B, C, H, W]` or vector `[B, C]`."""
+        if not isinstance(output, Tensor) or output.dim() not in (2, 3, 4):
+            found = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
+            raise InputError(
+                f"taps.{feature}: '{self.settings.taps[feature]}' gives {found}, wanted a map (B, C, H, W), tokens "
+                "(B, N, C) or a vector (B, C)"
+            )
         if output.dim() == 4 and getattr(self.model, "output_fmt", "NCHW") == "NHWC":
             return output.permute(0, 3, 1, 2)  # [B, C, H, W]
         if output.dim() != 3:
             return output
-        prefix = getattr(self.model, "num_prefix_tokens", 1)
         if self.settings.tokens == "mean":
-            return output[:, prefix:].mean(1)  # [B, C]
-        if prefix == 0:
-            raise InputError("tokens: class: the network has no class token, use mean")
+            return output[:, self._prefix_tokens(output) :].mean(1)  # [B, C]
+        if self._prefix_tokens(output) == 0 or getattr(self.model, "cls_token", None) is None:
+            raise InputError(f"tokens: class: '{self.settings.taps[feature]}' has no class token, use mean")
         return output[:, 0]
+
+    def _prefix_tokens(self, tokens: Tensor) -> int:
+        """How many of the tokens `[B, N, C]` come before those of the patches."""
+        patches = getattr(getattr(self.model, "patch_embed", None), "num_patches", None)
+        if patches == tokens.shape[1]:
+            return 0  # before the others are put there, as in CaiT
+        has_class_token = getattr(self.model, "cls_token", None) is not None
+        return getattr(self.model, "num_prefix_tokens", int(has_class_token))
+
+    def _called_instead(self, name: str, inputs: Tensor) -> str:
+        """Which modules are called, those of the name's own first."""
+        called: list[str] = []
+        hooks = [
+            module.register_forward_hook(lambda *_, known=known: called.append(known))
+            for known, module in self.model.named_modules()
+        ]
+        self.model(inputs)
+        for hook in hooks:
+            hook.remove()
+        own = [known for known in called if known.startswith(f"{name}.")]
+        outer = min((known.count(".") for known in own), default=0)
+        near = [known for known in own if known.count(".") == outer] or difflib.get_close_matches(name, called, n=5)
+        return f", try {', '.join(near[-5:])}" if near else ""
 
 
 def _nearest(name: str, names: list[str]) -> str:

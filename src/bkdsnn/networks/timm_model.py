@@ -30,6 +30,8 @@ class Network(PretrainedNetwork):
         if not timm.is_model(settings.model):
             near = difflib.get_close_matches(settings.model, timm.list_models(), n=5)
             raise InputError(f"timm has no model '{settings.model}'; the nearest are {', '.join(near) or '(none)'}")
+        if settings.options.get("features_only"):
+            raise InputError("options.features_only: such a model has no logits; taps name the features")
         try:
             model = timm.create_model(settings.model, num_classes=classes, in_chans=input_shape[-3], **settings.options)
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
