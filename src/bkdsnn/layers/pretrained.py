@@ -1,6 +1,7 @@
 """A network of another library as one of ours: inputs resized, features tapped by module name, weights loaded."""
 
 import difflib
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.errors import InputError
-from bkdsnn.layers.weights import load_weights, read_weights
+from bkdsnn.layers.weights import check_name, load_weights, read_weights
 from bkdsnn.params.recipe import Closed, Key
 from bkdsnn.paths import raw_data
 
@@ -28,7 +29,7 @@ class PretrainedSettings(Closed):
     tokens: what is taken of a transformer's tokens `[B, N, C]`: the class token or the mean of the others.
     input_size: height and width that inputs are resized to (null: they stay as they are).
     weights: null starts at random; `hub:TAG` downloads what the library calls so; anything else is a file below
-    `BKDSNN_DATA`, whose SHA-256 may be given. new_head leaves the classifier of the weights out.
+    `BKDSNN_DATA`. The SHA-256 of either's file may be given. new_head leaves the classifier of the weights out.
     """
 
     taps: Annotated[dict[Key, str], AfterValidator(_has_last)]
@@ -64,21 +65,34 @@ class PretrainedNetwork(nn.Module):
         if settings.weights is None:
             return
         if settings.weights.startswith(HUB):
-            try:
-                state = self.download(settings.weights.removeprefix(HUB))
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                reason = " ".join(str(error).split())[:200]
-                raise InputError(
-                    f"weights: {settings.weights} could not be downloaded ({type(error).__name__}: {reason}); "
-                    f"a file below {raw_data()} can be named instead"
-                ) from error
+            state = self._published(settings.weights.removeprefix(HUB))
         else:
             state = read_weights(raw_data() / settings.weights, expected_sha256=settings.weights_sha256)
-        load_weights(self.model, state, source=settings.weights, new=self.head if settings.new_head else ())
+        load_weights(self.model, state, source=settings.weights, head=self.head, new_head=settings.new_head)
 
-    def download(self, tag: str) -> dict[str, Tensor]:
-        """The library's own weights of that name."""
+    def download(self, tag: str) -> Path:
+        """The file of the library's own weights of that name; it is not opened."""
         raise NotImplementedError
+
+    def adapted(self, tag: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of that file as the library's model takes them."""
+        return state
+
+    def _published(self, tag: str) -> dict[str, Tensor]:
+        try:
+            path = self.download(tag)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"weights: {HUB}{tag} could not be downloaded ({type(error).__name__}: {reason}); "
+                f"a file below {raw_data()} can be named instead"
+            ) from error
+        check_name(path)
+        state = read_weights(path, expected_sha256=self.settings.weights_sha256)
+        try:
+            return self.adapted(tag, state)
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+            raise InputError(f"weights: {HUB}{tag} do not fit: {' '.join(str(error).split())[:200]}") from error
 
     def forward(self, inputs: Tensor) -> NetOutput:
         size = self.settings.input_size
