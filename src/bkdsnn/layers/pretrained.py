@@ -4,14 +4,14 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.errors import InputError
 from bkdsnn.layers.weights import check_name, load_weights, read_weights
-from bkdsnn.params.recipe import Closed, Key
+from bkdsnn.params.recipe import Closed, Key, spelt
 from bkdsnn.paths import raw_data
 
 HUB = "hub:"
@@ -37,7 +37,7 @@ class PretrainedSettings(Closed):
     input_size: PositiveInt | None
     interpolation: Literal["bilinear", "bicubic"]
     weights: str | None
-    weights_sha256: str | None = Field(pattern="^[0-9a-f]{64}$")
+    weights_sha256: Annotated[str, spelt("[0-9a-f]{64}", "a SHA-256 has 64 digits, 0-9 and a-f")] | None
     new_head: bool
 
 

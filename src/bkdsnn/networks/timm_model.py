@@ -2,15 +2,15 @@
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
 from torch import Tensor
 
 from bkdsnn.contracts import Shape
 from bkdsnn.errors import InputError
 from bkdsnn.layers.pretrained import PretrainedNetwork, PretrainedSettings
 from bkdsnn.layers.weights import downloaded
+from bkdsnn.params.recipe import spelt
 
 
 class Settings(PretrainedSettings):
@@ -19,7 +19,7 @@ class Settings(PretrainedSettings):
     `weights: hub:augreg_in21k_ft_in1k` downloads the weights of that tag.
     """
 
-    model: str = Field(pattern=r"^[a-z0-9_]+$")
+    model: Annotated[str, spelt("[a-z0-9_]+", "wanted timm's name without the tag, which goes to weights: hub:TAG")]
     options: dict[str, Any]
 
 
