@@ -105,12 +105,12 @@ def test_shapes_are_foreseen_of_sources_whose_samples_are_counted_later(composed
         source = plugins.load("source", datasets[name]["source"])
         found[name] = foreseen(source, validated(source.Settings, datasets[name]["settings"], where=""))
     assert found == {
-        "image-folder": ((3, 64, 64), None, None),
-        "recordings": ((4, 2, 100, 120), None, None),
-        "nmnist": ((4, 2, 34, 34), 10, None),
-        "ncaltech101": ((4, 2, 48, 64), 101, None),
-        "dvs128-gesture": ((4, 2, 128, 128), 11, None),
-        "cifar10-parquet": ((3, 32, 32), 10, None),
+        "image-folder": ((3, 64, 64), None, None, True),
+        "recordings": ((4, 2, 100, 120), None, None, True),
+        "nmnist": ((4, 2, 34, 34), 10, None, True),
+        "ncaltech101": ((4, 2, 48, 64), 101, None, True),
+        "dvs128-gesture": ((4, 2, 128, 128), 11, None, True),
+        "cifar10-parquet": ((3, 32, 32), 10, None, True),
     }
 
 

@@ -16,6 +16,8 @@ from bkdsnn.errors import InputError
 from bkdsnn.params.recipe import Augmentation
 from bkdsnn.seeding import draw_keys
 
+PACKED = "augmentation.resized_crop: is for images that stay in files, this data set is packed"
+
 
 class View(NamedTuple):
     """Samples of one view, before they are normalised.
@@ -71,7 +73,7 @@ class Views:
         )
         self._rand_augment = operators(augmentation, shape=data.input_shape, mean=data.normalise.mean)
         if augmentation.resized_crop is not None and not isinstance(data.inputs, ImageFiles):
-            raise InputError("augmentation.resized_crop: is for images that stay in files, this data set is packed")
+            raise InputError(PACKED)
 
     @property
     def is_cheap(self) -> bool:

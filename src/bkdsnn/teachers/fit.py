@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from functools import cache
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -16,7 +17,7 @@ from bkdsnn.build import built_for, make_method
 from bkdsnn.contracts import NetOutput
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.files import Foreseen, foreseen
-from bkdsnn.data.views import operators
+from bkdsnn.data.views import PACKED, operators
 from bkdsnn.distributed.device import this_device
 from bkdsnn.errors import InputError
 from bkdsnn.params.read import FILE, validated
@@ -47,7 +48,10 @@ def check_last_batches(params: Params, key: str, data: ArrayData) -> None:
     """`check_fit` once more, where a data set, now that it is prepared, ends an epoch with a batch of one sample."""
     train = len(data.splits["train"])
     if any(train % recipe.batch_size == 1 for recipe in params.recipes.values()):
-        check_fit(params, found={key: Foreseen(data.input_shape, len(data.classes), train)})
+        check_fit(
+            params,
+            found={key: Foreseen(data.input_shape, len(data.classes), train, isinstance(data.inputs, np.ndarray))},
+        )
 
 
 def _check_run(run: Run, params: Params, trial: "_Trial") -> None:
@@ -118,6 +122,8 @@ class _Trial:
         """Whether a recipe's augmentation fits the samples of a data set."""
         dataset = self.params.datasets[key]
         operators(recipe.augmentation, shape=self.data[key].input_shape, mean=dataset.normalise.mean)
+        if recipe.augmentation.resized_crop is not None and self.data[key].packed:
+            raise InputError(PACKED)
 
     def student(self, run: Run) -> NetOutput:
         """What a run's student says of the smallest batch."""
