@@ -165,8 +165,8 @@ class _Trial:
             if samples > 1 or "more than 1 value per channel" not in str(error):
                 raise
             raise InputError(
-                f"an epoch of {data.train} samples ends with a batch of 1, too few for a batch norm that sees maps of "
-                "1 x 1: another batch_size, or another split"
+                f"an epoch of {data.train or 'its'} samples ends with a batch of 1, too few for a batch norm that sees "
+                "maps of 1 x 1: another batch_size, or another split"
             ) from error
         _check_output(output, samples=samples, classes=classes)
         return output
