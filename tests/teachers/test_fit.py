@@ -7,7 +7,7 @@ import torch
 from conftest import write_data
 
 from bkdsnn import plugins
-from bkdsnn.data.files import foreseen
+from bkdsnn.data.foreseen import foreseen
 from bkdsnn.errors import InputError
 from bkdsnn.networks import resnet
 from bkdsnn.params.read import validated

@@ -16,7 +16,7 @@ from bkdsnn import plugins
 from bkdsnn.build import built_for, make_method
 from bkdsnn.contracts import NetOutput
 from bkdsnn.data.arrays import ArrayData
-from bkdsnn.data.files import Foreseen, foreseen
+from bkdsnn.data.foreseen import Foreseen, foreseen
 from bkdsnn.data.views import PACKED, operators
 from bkdsnn.distributed.device import this_device
 from bkdsnn.errors import InputError
