@@ -7,13 +7,13 @@ import torch
 from conftest import write_data
 
 from bkdsnn import plugins
-from bkdsnn.data.foreseen import foreseen
+from bkdsnn.data.foreseen import Foreseen, foreseen
 from bkdsnn.errors import InputError
 from bkdsnn.networks import resnet
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Params
-from bkdsnn.teachers import fit
-from bkdsnn.teachers.fit import check_fit, check_last_batches
+from bkdsnn.teachers import fit, trial
+from bkdsnn.teachers.fit import check_fit, check_prepared
 
 RESNET18 = {"model": "resnet18", "options": {}, "taps": {"last": "layer4"}, "input_size": None}
 
@@ -92,9 +92,19 @@ def test_so_is_one_of_data_whose_number_is_known_once_they_are_prepared(tiny, tm
     data = write_data(tmp_path / "data", shape=(1, 16, 16), samples=42, classes=10)
     assert len(data.splits["train"]) == 28
     edits = {f"{VIT}/{key}": value for key, value in RESNET18.items()}
-    check_last_batches(edited(tiny, {**edits, "recipes/digits-vit/batch_size": 26}), "digits", data)
+    check_prepared(edited(tiny, {**edits, "recipes/digits-vit/batch_size": 26}), "digits", data)
     with pytest.raises(InputError, match="teachers.vit-digits: an epoch of 28 samples ends with a batch of 1"):
-        check_last_batches(edited(tiny, {**edits, "recipes/digits-vit/batch_size": 27}), "digits", data)
+        check_prepared(edited(tiny, {**edits, "recipes/digits-vit/batch_size": 27}), "digits", data)
+
+
+def test_samples_of_which_the_settings_say_nothing_are_looked_at_once_they_are_prepared(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(fit, "foreseen", lambda *_: Foreseen(None, None, None, packed=True))
+    bad = edited(tiny, {"methods/bkd/settings/features": {"stage9": "last"}})
+    check_fit(bad)
+    with pytest.raises(InputError, match="rows.image-bkd.method: 'bkd': feature 'stage9'"):
+        check_prepared(bad, "digits", write_data(tmp_path / "data", shape=(1, 16, 16), classes=10))
+    with pytest.raises(InputError, match=r"datasets.digits.normalise: .* its samples \(3, 16, 16\) have 3"):
+        check_prepared(bad, "digits", write_data(tmp_path / "colours", shape=(3, 16, 16), classes=10))
 
 
 def test_shapes_are_foreseen_of_sources_whose_samples_are_counted_later(composed):
@@ -115,7 +125,7 @@ def test_shapes_are_foreseen_of_sources_whose_samples_are_counted_later(composed
 
 
 def test_all_of_a_table_is_tried_without_real_numbers(tiny, monkeypatch):
-    monkeypatch.setattr(fit, "this_device", lambda **_: pytest.fail("the meta device did not suffice"))
+    monkeypatch.setattr(trial, "this_device", lambda **_: pytest.fail("the meta device did not suffice"))
     check_fit(edited(tiny, {}))
 
 
