@@ -56,7 +56,7 @@ def run_stage(work: Callable[..., None], *, parallel: bool = False) -> None:
         if sys.stdout:
             sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
-        _end(work.__name__, error)
+        _end(work.__name__.strip("_"), error)
         raise
     finally:
         _end_helpers()

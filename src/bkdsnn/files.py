@@ -149,6 +149,8 @@ def read_json(path: Path) -> dict:
     """Reads a JSON object; a missing or damaged file is an `InputError` that names it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no readable JSON here: it is missing; `dvc repro` makes it") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: no readable JSON here ({type(error).__name__})") from error
     if not isinstance(content, dict):

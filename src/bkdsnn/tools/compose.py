@@ -1,19 +1,29 @@
 """Composes params.yaml from the catalogue without running anything, exactly as `dvc exp run` would."""
 
-import sys
 from pathlib import Path
 
 from dvc.utils.hydra import compose_and_dump
 
+from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
+from bkdsnn.files import new_file
 from bkdsnn.params.read import FILE
 
 CONF = Path(__file__).parents[1] / "conf"
 
 
 def compose(output: Path, overrides: list[str]) -> None:
-    """Writes the composition of `conf/config.yaml` with Hydra overrides such as `table=digits-blur`."""
-    compose_and_dump(output, str(CONF), None, "config", str(CONF.parents[1]), overrides)
+    """Writes the composition of `conf/config.yaml` with overrides such as `table=digits-blur`, whole or not at all.
+
+    `InputError` for overrides that Hydra does not understand.
+    """
+    from hydra.errors import HydraException
+
+    try:
+        with new_file(output) as written:
+            compose_and_dump(written, str(CONF), None, "config", str(CONF.parents[1]), overrides)
+    except HydraException as error:
+        raise InputError(f"{' '.join(overrides)}: {' '.join(str(error).split())}") from error
 
 
 def check_table(overrides: list[str]) -> None:
@@ -24,9 +34,10 @@ def check_table(overrides: list[str]) -> None:
             raise InputError(f"table '{name}': there is none; there are {', '.join(tables)}")
 
 
+def _params(*overrides: str) -> None:
+    check_table(list(overrides))
+    compose(Path(FILE), list(overrides))
+
+
 if __name__ == "__main__":
-    try:
-        check_table(sys.argv[1:])
-    except InputError as error:
-        sys.exit(f"compose: {error}")
-    compose(Path(FILE), sys.argv[1:])
+    run_stage(_params)
