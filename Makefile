@@ -67,8 +67,8 @@ check-cache: $(READY) ## stored teacher outputs against the live teacher (KEY=..
 	$(RUN) python -m bkdsnn.tools.check_cache $(if $(KEY),"$(KEY)")
 
 .PHONY: torture
-torture: $(READY) ## kill a dvc repro 20 times and compare its bytes with an unbroken one (SEED=... for other moments)
-	$(RUN) python -m bkdsnn.tools.torture "$(SEED)"
+torture: $(READY) ## break a small dvc repro by kills, signals, full disks; compare bytes with an unbroken one (SEED=... for other moments)
+	$(RUN) python -m bkdsnn.tools.torture.start "$(SEED)"
 
 .PHONY: params
 params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)

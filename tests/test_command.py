@@ -68,6 +68,7 @@ SYSTEM = [
     (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300), f"work: {'x' * 300}: the name is too long"),
     (OSError(errno.EMFILE, "Too many open files"), "work: too many open files; raise `ulimit -n`"),
     (OSError(errno.EIO, "Input/output error", b"raw/caf\xe9"), "work: raw/caf\udce9: Input/output error"),
+    (OSError(errno.ENOSPC, "No space left on device", "from", None, "models/to"), f"work: models/to: {FULL}"),
     (FileNotFoundError(errno.ENOENT, "No such file or directory", "git"), "work: git: No such file or directory"),
     (OSError(errno.ENOMEM, "Cannot allocate memory"), f"work: {MEMORY}[Errno 12] Cannot allocate memory)"),
 ]

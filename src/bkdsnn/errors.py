@@ -82,7 +82,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 def _of_system(error: BaseException, number: int) -> str | None:
     """None for what has neither a place nor a known remedy, such as a pipe that broke."""
-    named = getattr(error, "filename", None)
+    named = getattr(error, "filename2", None) or getattr(error, "filename", None)  # of a copy the target
     place = os.fsdecode(named) if isinstance(named, str | bytes | os.PathLike) else None
     if place is None and number in _DISK_FULL:
         place = _fullest()
