@@ -80,7 +80,7 @@ def _no_room(wanted: str, *, free: int) -> str:
 
 
 def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.4g} MB"
+    return f"{count / 1e6:,.2f} MB"
 
 
 def _started(loader: DataLoader) -> Iterator[View | InputError]:
