@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from bkdsnn.data import loader
 from bkdsnn.data.batches import Batches
 from bkdsnn.data.processes import in_processes
-from bkdsnn.data.views import View
+from bkdsnn.data.views import View, Views
 from bkdsnn.errors import InputError
 
 
@@ -92,8 +92,7 @@ def test_a_small_shared_memory_is_told_before_anything_waits(monkeypatch, data):
     with pytest.raises(InputError, match=r"^/dev/shm: shared memory has 0.07 MB free, batches take 1.06 MB for 2 wo"):
         next(batches.shuffled(epoch=0, seed=0, augmentation=augmentation(erase=0.5)))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 2**21))
-    made = list(batches.shuffled(epoch=0, seed=0, augmentation=augmentation(erase=0.5)))
-    assert [batch.size for batch in made] == [16, 16, 8]
+    loader.check_room(Views(data, augmentation(erase=0.5)), samples=16, workers=2)
 
 
 def test_workers_that_make_nothing_are_not_waited_for_for_ever(monkeypatch):
