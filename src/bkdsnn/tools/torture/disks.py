@@ -12,7 +12,7 @@ _NAMESPACE = ("unshare", "--map-root-user", "--mount", "sh", "-c")
 _FILLED = """
 mount -t tmpfs -o size=1g tmpfs "$1" && cp -a "$2/." "$1" && cd "$1" || exit 90
 python=$3; shift 3
-head -c 1g /dev/zero > fill 2>/dev/null
+head -c 1073741824 /dev/zero > fill 2>/dev/null
 "$python" "$@"; code=$?
 rm fill
 [ -z "$(find . -name '*.partial-*')" ] || { find . -name '*.partial-*'; exit 91; }
