@@ -89,6 +89,7 @@ NO_MEMORY = [
     RuntimeError("MPS backend out of memory"),
     RuntimeError("unable to mmap 123 bytes from file <x>: Cannot allocate memory (12)"),
     RuntimeError("std::bad_alloc"),
+    ImportError("libtorch_cpu.so: failed to map segment from shared object"),
 ]
 DAMAGED = [
     SafetensorError("Error while deserializing header: HeaderTooLarge"),

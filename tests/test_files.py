@@ -9,7 +9,7 @@ import pytest
 from safetensors import SafetensorError
 
 from bkdsnn.errors import InputError
-from bkdsnn.files import digest, new_file, new_folder, read_json, sweep, write_csv, write_json
+from bkdsnn.files import check_writable, digest, new_file, new_folder, read_json, sweep, write_csv, write_json
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
@@ -44,6 +44,14 @@ def test_json_has_one_layout_and_damage_is_told_in_one_line(tmp_path):
     assert "\n" not in str(told.value)
     with pytest.raises(ValueError, match="nan"):
         write_json(path, {"a": float("nan")})
+
+
+def test_where_nothing_can_be_written_it_is_told_before_the_work(tmp_path):
+    check_writable(tmp_path / "models/a")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "models"]
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        check_writable(tmp_path / "file/a")
 
 
 def test_csv_keeps_floats_in_full(tmp_path):

@@ -24,7 +24,7 @@ _FULL_TEXT = re.compile(r"\d+ requested and \d+ written|no space left on device|
 _NUMBER = re.compile(r"(?:os error |\[?errno\]? ?=? ?)(\d+)", re.I)
 _NO_MEMORY = re.compile(
     r"out of memory|not enough memory|(can't|cannot) allocate memory|bad_alloc|_STATUS_ALLOC_FAILED|allocation failed"
-    r"|OUT_OF_HOST_MEMORY|can't start new thread",
+    r"|OUT_OF_HOST_MEMORY|can't start new thread|failed to map segment",
     re.I,
 )
 _DAMAGED = ("SafetensorError", "BadZipFile", "BadGzipFile", "LZMAError", "zlib.error", "tarfile.ReadError")
@@ -58,7 +58,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory did not suffice, the machine's or a GPU's; libraries say so in their own words."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))
+    hidden = isinstance(error, RuntimeError | ImportError) and _NO_MEMORY.search(str(error))
+    return isinstance(error, MemoryError) or bool(hidden)
 
 
 def errno_of(error: BaseException) -> int | None:

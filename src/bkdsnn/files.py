@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bkdsnn.errors import InputError, errno_of, is_disk_full
 
-_PARTIAL = re.compile(r"\.partial-(?:old-)?(\d+)(?:@(.+))?$")  # whose it is: process and machine
+_PARTIAL = re.compile(r"\.partial-(?:old-)?(\d+)(?:@(.+?))?(?:-journal)?$")  # whose it is: process and machine
 
 
 @contextlib.contextmanager
@@ -41,6 +41,12 @@ def new_file(target: Path) -> Iterator[Path]:
         flush(partial / target.name)
         os.replace(partial / target.name, target)
         flush(target.parent)
+
+
+def check_writable(target: Path) -> None:
+    """Raises the system's error now where `target` could not be written later, after hours of work."""
+    with _temporary(target):
+        pass
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from bkdsnn.data.batches import Batches
 from bkdsnn.distributed.device import this_device
 from bkdsnn.distributed.fabric import make_fabric
 from bkdsnn.errors import InputError, is_out_of_memory
-from bkdsnn.files import digest, new_folder
+from bkdsnn.files import check_writable, digest, new_folder
 from bkdsnn.layers.fused.switch import apply_speed
 from bkdsnn.params.recipe import Recipe
 from bkdsnn.provenance.versions import made_with
@@ -67,6 +67,8 @@ def fit(
     with _claimed(fabric, {"kind": kind, **params}, made_by=makers, target=target) as (folder, taken):
         if taken:
             return
+        if fabric.is_global_zero:
+            check_writable(target)
         keeper = Keeper(folder, made_by=makers, fabric=fabric)
         with training_tracker(name=name, kind=kind, seed=seed, identity=keeper.tracking_id) as tracker:
             tracker.params(params)

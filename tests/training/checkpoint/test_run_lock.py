@@ -92,9 +92,11 @@ def test_what_dead_runs_have_left_is_swept_but_for_their_states_and_those_of_the
     (unfinished / "repro").mkdir()
     (unfinished / "repro.lock").touch()
     write_deep(unfinished / f"x.partial-{dead}@{here}")
+    (root / f"mlflow.db.partial-{dead}").touch()
     with claimed(RUN, made_by={}, target=root / "first"):
         write(root / "first")
     left = {"1" * 16, f"{'1' * 16}.lock", "2" * 16, f"{'2' * 16}.lock", f"{'2' * 16}.waits-{dead}@elsewhere"}
+    assert {path.name for path in root.iterdir()} == {".resume", "first"}
     assert {path.name for path in unfinished.iterdir()} == {"repro", "repro.lock", *left}
 
 

@@ -92,7 +92,8 @@ def _forget(folder: Path) -> None:
 
 def _sweep(unfinished: Path, *, own: Path) -> None:
     """Removes what killed processes have left that no run goes on from; states stay, also those of dead runs."""
-    sweep(unfinished)
+    for folder in (unfinished, unfinished.parent):  # the second one is MLflow's
+        sweep(folder)
     others = set(unfinished.glob(f"{'[0-9a-f]' * _KEY}.lock")) - {own.with_suffix(".lock")}
     for file in others:
         lock, folder = FileLock(file), file.with_suffix("")
