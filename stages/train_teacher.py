@@ -1,17 +1,19 @@
 """Stage train_teacher@<teacher>: an ANN learns the task by cross-entropy, in the same loop as the students."""
 
 from bkdsnn import portable
+from bkdsnn.command import begin, run_stage
 
 if __name__ == "__main__":
+    begin()
     portable.use_for("teachers")  # before numpy and torch are imported
 
 from bkdsnn import paths
 from bkdsnn.build import feature_shapes, make_method, make_network
-from bkdsnn.command import run_stage
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.files import digest
 from bkdsnn.params.schema import load_params
 from bkdsnn.provenance.digests import code_behind
+from bkdsnn.teachers.fit import check_prepared
 from bkdsnn.teachers.live import NoTeacher
 from bkdsnn.training.run import Engine, fit
 
@@ -20,6 +22,7 @@ def train_teacher(key: str) -> None:
     params = load_params()
     part = params.entry("teachers", key)
     data = ArrayData(paths.dataset(part.dataset))
+    check_prepared(params, part.dataset, data)
     engine = Engine(data, params.recipes[part.recipe])
     network = make_network(part, data=data, seed=part.seed).to(engine.fabric.device)
     method_part = params.methods[part.method]

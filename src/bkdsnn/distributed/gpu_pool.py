@@ -51,6 +51,11 @@ def _visible(pool: list[str]) -> list[str]:
     return both
 
 
+def taken() -> str | None:
+    """The device of the pool that this process has; None: it has none."""
+    return environment.foreign("CUDA_VISIBLE_DEVICES") if _held else None
+
+
 def _first_free(locks: dict[str, FileLock]) -> str | None:
     for name, lock in locks.items():
         try:
