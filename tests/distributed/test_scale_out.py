@@ -111,7 +111,7 @@ def fails(who):
         raise InputError(f"said by {who}")
     fabric.barrier()
 
-command._PATIENCE = 4.0
+command._PATIENCE = 8.0
 command.run_stage(fails, parallel=True)
 """
 

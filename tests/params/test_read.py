@@ -214,6 +214,14 @@ def test_a_method_without_the_teacher_it_needs_is_refused(composed):
         check(validated(Params, content, where=""))
 
 
+def test_a_method_that_asks_which_steps_are_right_is_refused_where_samples_are_mixed(composed):
+    content = composed("table=digits-methods")
+    mixup = {"mixup_alpha": 0.5, "cutmix_alpha": 0.0, "prob": 1.0, "switch_prob": 0.5}
+    bad = edited(content, "recipes/digits/augmentation/mixup", mixup)
+    with pytest.raises(InputError, match="rows.image-twsnn.recipe: 'digits' mixes samples, but the method 'twsnn'"):
+        check(validated(Params, bad, where=""))
+
+
 def test_a_teacher_may_see_more_frames_of_the_same_recordings_alone(composed):
     content = composed("table=tiny")
     check(validated(Params, content, where=""))

@@ -109,9 +109,14 @@ def _check_fit(params: Params) -> None:
     for key, run in params.runs.items():
         if params.recipes[run.recipe].epochs == 0:
             raise InputError(f"{FILE}: recipes.{run.recipe}.epochs: 0, but runs.{key} is a student, which has to learn")
-        method = params.methods[run.method].method
-        if run.teacher is None and plugins.load("method", method).Method.needs_teacher:
+        method = plugins.load("method", params.methods[run.method].method).Method
+        if run.teacher is None and method.needs_teacher:
             raise InputError(f"{FILE}: rows.{run.row}.teacher: null, but the method '{run.method}' needs one")
+        if getattr(method, "whole_labels", False) and params.recipes[run.recipe].augmentation.mixup is not None:
+            raise InputError(
+                f"{FILE}: rows.{run.row}.recipe: '{run.recipe}' mixes samples, but the method '{run.method}' asks which "
+                f"steps are right: recipes.{run.recipe}.augmentation.mixup: null"
+            )
         _check_steps(params, f"runs.{key}: student '{run.student}'", params.students[run.student], run.dataset)
         asked = settings_of(run, params).get("features", {}).values()
         kept = params.teachers[run.teacher].features if run.teacher else ()
