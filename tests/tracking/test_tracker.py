@@ -1,12 +1,14 @@
 """The MLflow store: one run per model, children of one parent, also from four processes at once."""
 
 import json
+import os
 import subprocess
 import sys
 import time
 
 import pytest
 
+from bkdsnn.tracking import server
 from bkdsnn.tracking import tracker as tracking
 from bkdsnn.tracking.names import named
 
@@ -22,9 +24,21 @@ with training_tracker(name=sys.argv[1], kind="student", seed=0, identity=sys.arg
 """
 
 
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    """A project root of its own; gives a function that lists its runs."""
+@pytest.fixture(scope="module")
+def socket_of_server():
+    """Where the MLflow process of a whole reproduction is reached."""
+    with server.running():
+        path = os.environ["BKDSNN_TRACKER_SOCKET"]
+        del os.environ["BKDSNN_TRACKER_SOCKET"]
+        yield path
+
+
+@pytest.fixture(params=["own process", "server"])
+def store(request, tmp_path, monkeypatch):
+    """A project root of its own, tracked by both ways; gives a function that lists its runs."""
+    monkeypatch.delenv("BKDSNN_TRACKER_SOCKET", raising=False)
+    if request.param == "server":
+        monkeypatch.setenv("BKDSNN_TRACKER_SOCKET", request.getfixturevalue("socket_of_server"))
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("DVC_EXP_NAME", "calm-heron")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
