@@ -1,14 +1,12 @@
 """The MLflow store: one run per model, children of one parent, also from four processes at once."""
 
 import json
-import os
 import subprocess
 import sys
 import time
 
 import pytest
 
-from bkdsnn.tracking import server
 from bkdsnn.tracking import tracker as tracking
 from bkdsnn.tracking.names import named
 
@@ -22,15 +20,6 @@ with training_tracker(name=sys.argv[1], kind="student", seed=0, identity=sys.arg
         tracker.metrics({"task": 1.0 / (epoch + 1)}, step=epoch)
     tracker.model("digest-of-" + sys.argv[1])
 """
-
-
-@pytest.fixture(scope="module")
-def socket_of_server():
-    """Where the MLflow process of a whole reproduction is reached."""
-    with server.running():
-        path = os.environ["BKDSNN_TRACKER_SOCKET"]
-        del os.environ["BKDSNN_TRACKER_SOCKET"]
-        yield path
 
 
 @pytest.fixture(params=["own process", "server"])
@@ -154,7 +143,6 @@ def test_a_stage_that_fails_or_is_killed_leaves_no_running_run(store):
 
 
 KILLED = """
-import os
 from bkdsnn.tracking.tracker import training_tracker
 tracker = training_tracker(name="killed", kind="student", seed=0, identity="k")
 for epoch in range(3):

@@ -7,17 +7,20 @@ import os
 import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 
-from filelock import FileLock
-
 from bkdsnn import environment
+from bkdsnn.errors import InputError
 from bkdsnn.paths import project_root
-from bkdsnn.tracking.connection import END, LIFE
+from bkdsnn.tracking import reach
+from bkdsnn.tracking.connection import END
+from bkdsnn.tracking.liveness import Liveness
+from bkdsnn.tracking.location import Location, location
 
-_EVERY = 1.0  # seconds between two signs of life
+# Seconds that a call may take: one to a server, one to files (which waits for its turn), and one that copies files.
+_TO_SERVER, _TO_FILES, _COPIES = 8.0, 120.0, 600.0
+_COPYING = ("artifact", "register")
 
 
 def main() -> None:
@@ -34,64 +37,61 @@ def ignore_signals() -> None:
 def serve(line: socket.socket) -> None:
     """Carries out the calls of a line until one closes the run or the line ends, and says over it how that went."""
     with line:
-        with _signs_of_life(line):
-            reason = _carry_out(line)
+        reason = _try_all(line)
         sys.stdout.flush()
         with contextlib.suppress(OSError):  # the stage has been killed
             line.sendall(END + reason.encode())
 
 
-@contextlib.contextmanager
-def _signs_of_life(line: socket.socket) -> Iterator[None]:
-    ended = threading.Event()
-
-    def give() -> None:
-        while not ended.wait(_EVERY):
-            with contextlib.suppress(OSError):  # the stage does not read them before its end
-                line.send(LIFE, socket.MSG_DONTWAIT)
-
-    thread = threading.Thread(target=give, daemon=True)
-    thread.start()
+def _try_all(line: socket.socket) -> str:
+    """Why not all calls were carried out, in one line, or an empty text."""
     try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _carry_out(line: socket.socket) -> str:
-    """Why not all calls were carried out, or an empty text."""
+        store = location()
+    except InputError as error:
+        return str(error)
     try:
-        _store_all(line)
+        with Liveness(line, lambda: _overdue(store)) as liveness:
+            _carry_out_all(line, store, liveness)
     except Exception as error:
         if environment.debugging():
-            traceback.print_exc()
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            print(store.without_secrets(traceback.format_exc()), file=sys.stderr)
+        return str(error) if isinstance(error, InputError) else store.in_one_line(error)
     return ""
 
 
-def _store_all(line: socket.socket) -> None:
-    import mlflow  # noqa: F401  (before the lock: it takes seconds)
+def _overdue(store: Location) -> str:
+    reason = f"{store.shown} has not answered in time"
+    reach.remember(store, reason)
+    return reason
 
-    from bkdsnn.tracking.mlflow_store import Store
 
-    own_server = (environment.foreign("MLFLOW_TRACKING_URI") or "").startswith(("http", "databricks"))
-    # SQLite takes one writer at a time, and two first openings at once break MLflow's set-up of its tables.
-    lock = contextlib.nullcontext() if own_server else FileLock(project_root() / ".mlflow.lock", timeout=600)
+def _carry_out_all(line: socket.socket, location: Location, liveness: Liveness) -> None:
+    os.chdir(project_root())
+    reach.check(location)
+    from bkdsnn.tracking.mlflow_store import Store  # before the lock: it takes seconds
+
     store: Store | None = None
-    os.chdir(project_root())  # what a relative MLFLOW_TRACKING_URI is relative to, also in a queued run's snapshot
     closed = False
     for call, values in itertools.chain(_calls(line), [("close", {"status": "KILLED"})]):
-        if closed:
+        if closed or not (store or call == "open"):
             break
         closed = call == "close"
-        if closed and store:
-            store.stop_watching()
-        with lock:
-            if call == "open":
-                store = Store(**values, lock=lock)
-            else:
-                getattr(store, call)(**values)
+        with liveness.within(_allowed(call, location)):
+            if call in _COPYING:
+                reach.check(location)
+            if closed and store:
+                store.stop_watching()
+            with reach.turn(location):
+                if call == "open":
+                    store = Store(**values, location=location)
+                else:
+                    getattr(store, call)(**values)
+
+
+def _allowed(call: str, location: Location) -> float:
+    if call in _COPYING:
+        return _COPIES
+    return _TO_SERVER if location.answers else _TO_FILES
 
 
 def _calls(line: socket.socket) -> Iterator[tuple[str, dict]]:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bkdsnn import environment
+from bkdsnn.tracking.location import location
 from bkdsnn.tracking.mlflow_process import ignore_signals, serve
 
 _SOCKET = "BKDSNN_TRACKER_SOCKET"
@@ -91,7 +92,7 @@ def _warm_up() -> None:
         environment.put("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")  # no connection outlives its use
         environment.put("MLFLOW_DISABLE_TELEMETRY", "true")  # no thread
         os.chdir(folder)
-        store = Store(lock=contextlib.nullcontext(), mode="model", name="a")
+        store = Store(location=location(), mode="model", name="a")
         store.params({"a": 1})
         store.metrics({"a": 1.0}, step=0)
         store.model("a")

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any, Self
 
-from bkdsnn import environment, paths
+from bkdsnn import environment
 from bkdsnn.distributed.launcher import rank
 from bkdsnn.tracking.connection import Connection
 
@@ -74,11 +74,6 @@ class NoTracker:
         return self
 
     def __exit__(self, kind: type | None, _error: object, _trace: object) -> None: ...
-
-
-def store_uri() -> str:
-    """Where MLflow keeps its runs: `MLFLOW_TRACKING_URI`, or `mlflow.db` in the main checkout."""
-    return environment.foreign("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.store()}"
 
 
 AnyTracker = Tracker | NoTracker
