@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tracking_server import socket_of_server  # noqa: F401  (a fixture)
 
 from bkdsnn.errors import InputError
 from bkdsnn.export import mlflow_model
@@ -27,12 +28,13 @@ sys.exit(tracker.failed or 0)
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch, socket_of_server):
+def project(request, tmp_path, monkeypatch):
     """A project root with a server; gives a function that changes to another root."""
+    server = request.getfixturevalue("socket_of_server")
     for name in ("MLFLOW_TRACKING_URI", "BKDSNN_TRACKING", "BKDSNN_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DVC_EXP_NAME", "calm-heron")
-    monkeypatch.setenv("BKDSNN_TRACKER_SOCKET", socket_of_server)
+    monkeypatch.setenv("BKDSNN_TRACKER_SOCKET", server)
 
     def go(name: str) -> Path:
         (tmp_path / name).mkdir(exist_ok=True)
@@ -41,7 +43,7 @@ def project(tmp_path, monkeypatch, socket_of_server):
 
     go("p")
     yield go
-    (Path(socket_of_server).parent / "mlflow-unanswered.json").unlink(missing_ok=True)
+    (Path(server).parent / "mlflow-unanswered.json").unlink(missing_ok=True)
 
 
 def failure(capfd, caplog) -> str:

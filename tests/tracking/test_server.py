@@ -85,6 +85,18 @@ def test_a_server_that_does_not_answer_is_given_up_and_left_alone_by_the_next(ru
     assert not Path(os.environ["BKDSNN_TRACKER_SOCKET"]).exists()
 
 
+def test_a_stopped_process_is_given_up(project, monkeypatch):
+    monkeypatch.setattr(connection, "SILENCE", 2.0)
+    tracker = tracking.report_tracker()
+    (process,) = (child for child in psutil.Process().children() if "mlflow_process" in " ".join(child.cmdline()))
+    process.suspend()
+    with tracker:
+        pass
+    assert tracker.failed == "its process has not answered for 2 s"
+    process.kill()
+    process.wait()
+
+
 def test_a_server_that_dies_with_a_run_in_its_hands_is_told_at_once(running):
     running.suspend()
     tracker = tracking.report_tracker()

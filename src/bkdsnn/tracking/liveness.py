@@ -1,8 +1,10 @@
 """Signs of life of the process that carries out a stage's calls, as long as no call takes longer than it may."""
 
 import contextlib
+import fcntl
 import os
 import socket
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,9 +43,15 @@ class Liveness:
 
     def _watch(self) -> None:
         while not self._ended.wait(_EVERY):
-            with contextlib.suppress(OSError):  # the stage does not read them before its end
-                self._line.send(LIFE, socket.MSG_DONTWAIT)
+            if _all_read(self._line):  # the stage reads at its end, and what is said last must find room
+                with contextlib.suppress(OSError):
+                    self._line.send(LIFE, socket.MSG_DONTWAIT)
             if time.monotonic() > self._deadline:
                 with contextlib.suppress(OSError):
                     self._line.sendall(END + self._overdue().encode())
                 os._exit(1)
+
+
+def _all_read(line: socket.socket) -> bool:
+    """Whether the other side has read all that was sent to it."""
+    return fcntl.ioctl(line, termios.TIOCOUTQ, bytes(4)) == bytes(4)

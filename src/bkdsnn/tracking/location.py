@@ -55,6 +55,7 @@ class Location(NamedTuple):
     def in_one_line(self, error: Exception) -> str:
         """What an error of MLflow's or of the system says of this store."""
         text = next(iter(str(error).splitlines()), "") or type(error).__name__
+        text = text.partition(" with exception ")[0]  # of requests': its words are for its authors
         return self.without_secrets(f"{self.shown}: {' '.join(text.split())}")[:_LONG]
 
     def without_secrets(self, text: str) -> str:

@@ -50,6 +50,7 @@ def be_quiet() -> None:
     for name in ("mlflow", "alembic", "urllib3"):  # mlflow sets its own level when it is imported
         logging.getLogger(name).setLevel(logging.CRITICAL)
     utils.MAX_RETRY_COUNT = 1
+    environment.put("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it would print user and password
     environment.put_default("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     environment.put_default("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
     environment.put_default("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
