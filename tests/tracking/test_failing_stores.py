@@ -1,5 +1,6 @@
 """A store that fails is told in one line and costs no stage more than seconds; a store in files is cared for alike."""
 
+import http.server
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -88,6 +90,40 @@ def test_a_hanging_server_costs_the_first_stage_seconds_and_the_others_nothing(
     with tracking.report_tracker() as tracker:
         pass
     assert not tracker.failed, "another store is another matter"
+
+
+class OnlyAlive(http.server.BaseHTTPRequestHandler):
+    """Says that it is there, and answers nothing else."""
+
+    def do_GET(self) -> None:
+        if self.path != "/health":
+            time.sleep(60)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.slow
+def test_a_server_that_answers_no_call_costs_seconds(project, monkeypatch, capfd, caplog):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OnlyAlive) as served:
+        served.daemon_threads, served.block_on_close = True, False
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://anna:s3cret@127.0.0.1:{served.server_port}")
+        line = f"http://127.0.0.1:{served.server_port} has not answered in time"
+        assert failure(capfd, caplog) == line
+        assert failure(capfd, caplog) == f"{line}; not tried again for 10 minutes"
+        served.shutdown()
+
+
+@pytest.mark.slow
+def test_a_database_that_another_program_keeps_costs_seconds(project, monkeypatch, capfd, caplog):
+    with tracking.report_tracker():
+        pass
+    file = location.location().database
+    with sqlite3.connect(file, isolation_level=None) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        assert failure(capfd, caplog) == f"{file}: database is locked"
 
 
 def test_a_database_that_cannot_be_used_is_told_in_one_line(project, tmp_path, monkeypatch, capfd, caplog):

@@ -67,7 +67,8 @@ def _overdue(store: Location) -> str:
 
 def _carry_out_all(line: socket.socket, location: Location, liveness: Liveness) -> None:
     os.chdir(project_root())
-    reach.check(location)
+    with liveness.within(_TO_SERVER):
+        reach.check(location)
     from bkdsnn.tracking.mlflow_store import Store  # before the lock: it takes seconds
 
     store: Store | None = None
