@@ -41,8 +41,7 @@ compare: $(READY) ## two experiments or commits, row by row: difference paired b
 
 .PHONY: ui
 ui: $(READY) ## the MLflow pages on http://127.0.0.1:5000 (PORT=... for another)
-	@echo "http://127.0.0.1:$(PORT)/#/experiments/1/runs?viewStateShareKey=bkdsnn"
-	$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+	@$(RUN) python -m bkdsnn.tools.ui "$(PORT)"
 
 .PHONY: test
 test: lint ## lint, unit tests, and a real dvc repro of a tiny table in a clone, on all cores

@@ -54,8 +54,8 @@ def test_a_value_is_read(monkeypatch, name, text, value):
     assert environment.read(name) == value
 
 
-def test_every_variable_but_the_folder_has_a_wrong_value_here():
-    assert set(WRONG) == set(environment.VARIABLES) - {"BKDSNN_DATA"}
+def test_every_variable_but_the_paths_has_a_wrong_value_here():
+    assert set(WRONG) == set(environment.VARIABLES) - {"BKDSNN_DATA", "BKDSNN_TRACKER_SOCKET"}
 
 
 def test_a_stage_says_it_before_anything_else():

@@ -61,6 +61,9 @@ VARIABLES = {
     ),
     "BKDSNN_CACHE_LIMIT_GB": Variable("the most that a cache may take", "number of GB", "no limit", _amount),
     "BKDSNN_TRACKING": Variable("whether MLflow keeps the runs", "switch (on, off)", "on", _one_of(**_SWITCH)),
+    "BKDSNN_TRACKER_SOCKET": Variable(
+        "where stages reach the MLflow process that `make repro` started; set by it", "socket", "", str
+    ),
     "BKDSNN_DEBUG": Variable("a traceback with every one-line error", "switch (on, off)", "off", _one_of(**_SWITCH)),
 }
 # What other programs set: launchers, DVC, MLflow. They are read as they are.
@@ -120,6 +123,17 @@ def put(name: str, value: str) -> None:
 def put_default(name: str, value: str) -> None:
     """The same where it is not set."""
     os.environ.setdefault(name, value)
+
+
+def everything() -> dict[str, str]:
+    """All variables, as a process that is started gets them."""
+    return dict(os.environ)
+
+
+def replace(values: dict[str, str]) -> None:
+    """Makes these all variables that there are."""
+    os.environ.clear()
+    os.environ.update(values)
 
 
 def has(values: dict[str, str]) -> bool:

@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from tracking_server import socket_of_server  # noqa: F401  (a fixture)
 
 from bkdsnn.tracking import tracker as tracking
 from bkdsnn.tracking.names import named
@@ -22,9 +23,15 @@ with training_tracker(name=sys.argv[1], kind="student", seed=0, identity=sys.arg
 """
 
 
-@pytest.fixture
-def store(tmp_path, monkeypatch):
-    """A project root of its own; gives a function that lists its runs."""
+both_ways = pytest.mark.parametrize("store", ["own process", "server"], indirect=True)
+
+
+@pytest.fixture(params=[pytest.param("own process", marks=pytest.mark.slow), "server"])
+def store(request, tmp_path, monkeypatch):
+    """A project root of its own, tracked by both ways; gives a function that lists its runs."""
+    monkeypatch.delenv("BKDSNN_TRACKER_SOCKET", raising=False)
+    if request.param == "server":
+        monkeypatch.setenv("BKDSNN_TRACKER_SOCKET", request.getfixturevalue("socket_of_server"))
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("DVC_EXP_NAME", "calm-heron")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -41,6 +48,7 @@ def store(tmp_path, monkeypatch):
     return runs
 
 
+@both_ways
 def test_four_processes_that_open_the_store_at_once_leave_it_whole(store):
     processes = [subprocess.Popen([sys.executable, "-c", SCRIPT, f"run{number}"]) for number in range(4)]
     assert [process.wait(timeout=120) for process in processes] == [0, 0, 0, 0]
@@ -126,6 +134,7 @@ def test_each_experiment_gets_the_evaluation_of_its_own_run(store, monkeypatch):
     assert [run.data.tags["bkdsnn.experiment"] for run in evaluated] == ["calm-heron"]
 
 
+@both_ways
 def test_a_stage_that_fails_or_is_killed_leaves_no_running_run(store):
     with pytest.raises(RuntimeError), tracking.training_tracker(name="fails", kind="student", seed=0, identity="f"):
         raise RuntimeError
@@ -139,8 +148,38 @@ def test_a_stage_that_fails_or_is_killed_leaves_no_running_run(store):
     }
 
 
+def test_a_parent_runs_as_long_as_one_of_its_children(store):
+    def status() -> str:
+        (parent,) = (run for run in store()[1] if run.data.tags["bkdsnn.kind"] == "experiment")
+        return parent.info.status
+
+    def run(name: str):
+        return tracking.training_tracker(name=name, kind="student", seed=0, identity=name)
+
+    with run("a"):
+        pass
+    assert status() == "FINISHED"
+    first = run("a")
+    with run("b"):
+        pass
+    wait_for(lambda: status() == "RUNNING")
+    first.model("abc")
+    with pytest.raises(RuntimeError), first:
+        raise RuntimeError
+    assert status() == "FAILED"
+    with tracking.evaluation_tracker(name="a", kind="student", seed=0, digest="abc"):
+        pass
+    assert status() == "FINISHED"
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
 KILLED = """
-import os
 from bkdsnn.tracking.tracker import training_tracker
 tracker = training_tracker(name="killed", kind="student", seed=0, identity="k")
 for epoch in range(3):
@@ -150,10 +189,7 @@ os.kill(os.getpid(), 9)
 
 
 def wait_until_killed(store) -> None:
-    deadline = time.monotonic() + 60
-    while "KILLED" not in {run.info.status for run in store()[1] if run.info.run_name == "killed"}:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    wait_for(lambda: "KILLED" in {run.info.status for run in store()[1] if run.info.run_name == "killed"})
 
 
 def test_a_run_that_goes_on_continues_its_curve_in_the_same_run(store):

@@ -16,7 +16,7 @@ from bkdsnn.errors import InputError
 from bkdsnn.files import digest, read_json, sha256, write_json
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Params
-from bkdsnn.tracking.tracker import store_uri
+from bkdsnn.tracking import registry
 
 CARD, WEIGHTS = "network.json", "weights.safetensors"
 
@@ -62,15 +62,8 @@ def load(uri: str) -> nn.Module:
     """
     if not uri.startswith("models:/"):
         return _read(Path(uri))
-    from mlflow import artifacts
-    from mlflow.exceptions import MlflowException
-
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            artifacts.download_artifacts(uri, dst_path=folder, tracking_uri=store_uri())
-        except (MlflowException, OSError) as error:
-            raise InputError(f"{uri}: no such model in {store_uri()}: {' '.join(str(error).split())[:200]}") from error
-        return _read(Path(folder))
+        return _read(registry.download(uri, Path(folder)))
 
 
 def _read(folder: Path) -> nn.Module:

@@ -23,6 +23,7 @@ from bkdsnn.tools.compose import check_table
 from bkdsnn.tools.repro.params_file import alone, composed
 from bkdsnn.tools.repro.processes import dvc_repro
 from bkdsnn.tools.repro.row import check_row
+from bkdsnn.tracking import server
 
 _FIXED = ("table", "seeds", "rows", "runs")  # what is tuned is one row, with the seeds that SEEDS names
 _LOCK = Path("dvc.lock")
@@ -34,7 +35,8 @@ def tune(table: str, row: str, space: str, seeds: str) -> None:
     wanted, points = seeds_of(seeds), points_of(space)
     with alone(), _lock_kept():
         _check(table, row, points, wanted)
-        trials = [trial for point in points for trial in _trials(table, row, point, wanted)]
+        with server.running():
+            trials = [trial for point in points for trial in _trials(table, row, point, wanted)]
     target = paths.tuning(table, row)
     target.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(trials).to_csv(target, index=False, lineterminator="\n")

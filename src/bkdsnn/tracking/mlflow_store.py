@@ -5,19 +5,18 @@ children of one parent run per experiment.
 """
 
 import contextlib
-import logging
-import os
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 from bkdsnn import environment
-from bkdsnn.tracking.names import experiment_tags, named
-from bkdsnn.tracking.tracker import store_uri
+from bkdsnn.tracking import broken_off, opening, reach
+from bkdsnn.tracking.broken_off import KIND, PARENT, PROCESS
+from bkdsnn.tracking.location import Location
+from bkdsnn.tracking.names import named
 
-EXPERIMENT = "bkdsnn"
-_MODEL, _PARENT, _KIND, _IDENTITY = "bkdsnn.model", "bkdsnn.experiment", "bkdsnn.kind", "bkdsnn.identity"
+_MODEL, _EXPERIMENT, _IDENTITY = "bkdsnn.model", "bkdsnn.experiment", "bkdsnn.identity"
 
 
 class Store:
@@ -26,7 +25,7 @@ class Store:
     def __init__(
         self,
         *,
-        lock: contextlib.AbstractContextManager,
+        location: Location,
         mode: str,
         name: str = "",
         kind: str = "",
@@ -34,7 +33,10 @@ class Store:
         digest: str = "",
         identity: str = "",
     ) -> None:
-        self._connect()
+        opening.be_quiet()
+        self._client = opening.opened(location)
+        self._experiment = opening.experiment(self._client, location)
+        broken_off.end(self._client, self._experiment, status="KILLED")
         self._commit = _commit()
         self._name_of_experiment = environment.foreign("DVC_EXP_NAME") or f"repro-{self._commit[:10]}"
         self._goes_on = mode == "train"
@@ -45,8 +47,9 @@ class Store:
             self._run = self._of_model(name, digest) or self._child(name, kind, seed)
         else:
             self._run = self._find(**{_IDENTITY: identity}) or self._child(name, kind, seed, **{_IDENTITY: identity})
-            self._client.update_run(self._run, status="RUNNING")
-            self._watch(lock)
+        self._begin()
+        if self._goes_on:
+            self._watch(location)
 
     def params(self, values: dict[str, Any]) -> None:
         from mlflow.entities import Param
@@ -89,58 +92,46 @@ class Store:
 
     def close(self, status: str) -> None:
         self._client.set_terminated(self._run, status=status)
+        self._client.delete_tag(self._run, PROCESS)
+        broken_off.end(self._client, self._experiment, status=status)
 
     def stop_watching(self) -> None:
         if self._monitor:
             self._monitor.finish()
 
-    def _watch(self, lock: contextlib.AbstractContextManager) -> None:
+    def _watch(self, location: Location) -> None:
         """CPU, memory, disk, network and GPU of the machine, measured by MLflow itself every 10 s."""
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-        self._monitor = SystemMetricsMonitor(self._run, resume_logging=True, tracking_uri=self._uri)
+        self._monitor = SystemMetricsMonitor(self._run, resume_logging=True, tracking_uri=location.uri)
         flush = self._monitor.mlflow_logger.flush
 
         def in_turn() -> None:
-            with lock:
+            with reach.turn(location):
                 flush()
 
         self._monitor.mlflow_logger.flush = in_turn
         self._monitor.start()
 
-    def _connect(self) -> None:
-        from mlflow import MlflowClient
-
-        for name in ("mlflow", "alembic"):  # mlflow sets its own level when it is imported
-            logging.getLogger(name).setLevel(logging.WARNING)
-        root = Path.cwd()
-        own = environment.foreign("MLFLOW_TRACKING_URI")
-        if not own:
-            _make_store(root / "mlflow.db")
-        self._uri = store_uri()
-        self._client = MlflowClient(self._uri)
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        remote = own and not own.startswith(("sqlite", "file"))
-        artifacts = None if remote else (root / "mlartifacts").as_uri()
-        self._experiment = (
-            found.experiment_id if found else self._client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-        )
-        for key, value in experiment_tags().items():
-            if not found or found.tags.get(key) != value:
-                self._client.set_experiment_tag(self._experiment, key, value)
+    def _begin(self) -> None:
+        """The run, and the parent that it is a child of, are worked on."""
+        self._client.set_tag(self._run, PROCESS, broken_off.this_process())
+        for run in (self._run, self._client.get_run(self._run).data.tags.get(PARENT)):
+            if run:
+                self._client.update_run(run, status="RUNNING")
 
     def _parent(self) -> str:
         """The run that all runs of an experiment are children of; the first of them opens it."""
-        tags = {_PARENT: self._name_of_experiment, _KIND: "experiment"}
+        tags = {_EXPERIMENT: self._name_of_experiment, KIND: "experiment"}
         return self._find(**tags) or self._create(self._name_of_experiment, tags)
 
     def _of_model(self, name: str, digest: str) -> str | None:
         """The run that made these weights: this experiment's own, or the newest where it was answered from a cache."""
         tags = {_MODEL: digest, "mlflow.runName": name}
-        return self._find(**tags, **{_PARENT: self._name_of_experiment}) or self._find(**tags)
+        return self._find(**tags, **{_EXPERIMENT: self._name_of_experiment}) or self._find(**tags)
 
     def _child(self, name: str, kind: str, seed: int, **more: str) -> str:
-        tags = {_PARENT: self._name_of_experiment, _KIND: kind, "seed": seed, "mlflow.parentRunId": self._parent()}
+        tags = {_EXPERIMENT: self._name_of_experiment, KIND: kind, "seed": seed, PARENT: self._parent()}
         return self._create(name, {**tags, "mlflow.source.git.commit": self._commit, **more})
 
     def _create(self, name: str, tags: dict[str, Any]) -> str:
@@ -153,16 +144,6 @@ class Store:
         newest = ["attributes.start_time DESC"]
         runs = self._client.search_runs([self._experiment], condition, max_results=1, order_by=newest)
         return runs[0].info.run_id if runs else None
-
-
-def _make_store(path: Path) -> None:
-    """Makes the store, if it is not there, under another name: a kill must not leave half of its tables."""
-    from mlflow import MlflowClient
-
-    if not path.exists():
-        partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-        MlflowClient(f"sqlite:///{partial}").search_experiments()
-        os.replace(partial, path)
 
 
 def _commit() -> str:

@@ -1,19 +1,16 @@
 """MLflow, from the side of a stage: calls are handed to a process of their own and cost no training time.
 
-`mlflow_process` is that process. Importing MLflow takes seconds, which pass beside the training instead of before it.
-`BKDSNN_TRACKING=off` turns all of it off.
+`mlflow_process` says what that process does, `connection` how it is reached. Importing MLflow takes seconds, which pass
+beside the training instead of before it. `BKDSNN_TRACKING=off` turns all of it off.
 """
 
-import contextlib
-import json
 import logging
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Self
 
-from bkdsnn import environment, paths
+from bkdsnn import environment
 from bkdsnn.distributed.launcher import rank
+from bkdsnn.tracking.connection import Connection
 
 log = logging.getLogger(__name__)
 
@@ -22,30 +19,29 @@ class Tracker:
     """One MLflow run; a failure of MLflow is told once and stops nothing."""
 
     def __init__(self, **opening: Any) -> None:
-        command = [sys.executable, "-m", "bkdsnn.tracking.mlflow_process"]
-        self._worker = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
-        self._send("open", **opening)
+        self._line = Connection()
+        self._line.send("open", **opening)
 
     def params(self, values: dict[str, Any]) -> None:
         """Hyper-parameters, nested; `names.named` says what they are called."""
-        self._send("params", values=values)
+        self._line.send("params", values=values)
 
     def metrics(self, values: dict[str, float], *, step: int = 0) -> None:
         # MLflow's comparison opens on the metric that came first: an accuracy. The epoch is the step.
         names = sorted((name for name in values if name != "epoch"), key=lambda name: not name.endswith("top1"))
-        self._send("metrics", values={name: values[name] for name in names}, step=step)
+        self._line.send("metrics", values={name: values[name] for name in names}, step=step)
 
     def model(self, digest: str) -> None:
         """Says which weights this run made, so that their evaluation finds it."""
-        self._send("model", digest=digest)
+        self._line.send("model", digest=digest)
 
     def register(self, model: str, folder: Path, *, digest: str) -> None:
         """What lies in the folder becomes the newest version of a registered model."""
-        self._send("register", model=model, folder=str(folder.resolve()), digest=digest)
+        self._line.send("register", model=model, folder=str(folder.resolve()), digest=digest)
 
     def artifact(self, path: Path) -> None:
         """A file, or a folder with all that is in it."""
-        self._send("artifact", path=str(path.resolve()))
+        self._line.send("artifact", path=str(path.resolve()))
 
     def __enter__(self) -> Self:
         return self
@@ -53,19 +49,12 @@ class Tracker:
     def __exit__(self, kind: type | None, _error: object, _trace: object) -> None:
         """Ends the run as finished, failed, or (a process that was told to stop) killed; waits until all is stored."""
         stopped = kind in (SystemExit, KeyboardInterrupt)
-        self._send("close", status="KILLED" if stopped else "FAILED" if kind else "FINISHED")
-        with contextlib.suppress(BrokenPipeError):
-            self._worker.stdin.close()
-        self.failed = self._worker.wait() != 0
+        self._line.send("close", status="KILLED" if stopped else "FAILED" if kind else "FINISHED")
+        self.failed = self._line.finish()
         if self.failed:
             log.warning(
-                "MLflow: this run is not, or not wholly, in the store (see above); the results are not affected"
+                "MLflow: %s: this run is not, or not wholly, in the store; the results are not affected", self.failed
             )
-
-    def _send(self, call: str, **values: Any) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the worker has ended and said why; `close` says what it means
-            self._worker.stdin.write(json.dumps([call, values]) + "\n")
-            self._worker.stdin.flush()
 
 
 class NoTracker:
@@ -85,11 +74,6 @@ class NoTracker:
         return self
 
     def __exit__(self, kind: type | None, _error: object, _trace: object) -> None: ...
-
-
-def store_uri() -> str:
-    """Where MLflow keeps its runs: `MLFLOW_TRACKING_URI`, or `mlflow.db` in the main checkout."""
-    return environment.foreign("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.store()}"
 
 
 AnyTracker = Tracker | NoTracker

@@ -10,6 +10,7 @@ from bkdsnn.params.schema import Params, load_params
 from bkdsnn.tools.compose import check_table
 from bkdsnn.tools.repro.params_file import alone, composed
 from bkdsnn.tools.repro.processes import dvc_repro
+from bkdsnn.tracking import server
 
 
 def row(table: str, name: str, seed: str) -> None:
@@ -20,7 +21,8 @@ def row(table: str, name: str, seed: str) -> None:
     with alone(), composed([f"table={table}", f"seeds=[{seed}]"]):
         check_row(name, table, load_params())
         key = f"{name}-s{seed}"
-        dvc_repro(f"evaluate@{key}")
+        with server.running():
+            dvc_repro(f"evaluate@{key}")
         folder = paths.runs(table) / key
         top1 = read_json(folder / "metrics.json")["test_top1"]
         print(f"{folder}: {top1:.2f} % of the test split, last epoch")

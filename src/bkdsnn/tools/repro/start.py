@@ -14,6 +14,7 @@ from bkdsnn.tools.repro.machine import environment_of, jobs_of
 from bkdsnn.tools.repro.params_file import alone
 from bkdsnn.tools.repro.processes import dvc_repro, stopping
 from bkdsnn.tools.repro.queue import Queue
+from bkdsnn.tracking import server
 
 FIRST = ("hash_code", "check_params", ALWAYS_RUN)  # everything needs them, and they take a second
 
@@ -30,10 +31,9 @@ def repro(jobs: str) -> None:
         todo = graph.with_dependants(changed)
         if not todo:
             print("Data and pipelines are up to date.")
-        elif count == 1:
-            dvc_repro()
         else:
-            _side_by_side(graph, todo, count)
+            with server.running():
+                dvc_repro() if count == 1 else _side_by_side(graph, todo, count)
         _put_in_order(graph)
         _tell(params)
 
