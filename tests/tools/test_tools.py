@@ -1,13 +1,20 @@
 """Every tool starts; what a plan says of the tests' own table."""
 
 import importlib
+import shutil
 import subprocess
 import sys
 
 import pytest
+import yaml
 from conftest import ROOT
 
-TOOLS = sorted(path.stem for path in (ROOT / "src/bkdsnn/tools").glob("[a-z]*.py"))
+from bkdsnn.errors import InputError
+from bkdsnn.tools import compose, export
+
+FOLDER = ROOT / "src/bkdsnn/tools"
+TOOLS = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
+TOOLS += sorted(f"torture.{path.stem}" for path in FOLDER.glob("torture/[a-z]*.py"))
 
 
 @pytest.mark.parametrize("name", TOOLS)
@@ -36,3 +43,38 @@ def test_a_plan_measures_every_row_and_touches_nothing():
     for row in ("image-ce", "image-bkd", "image-vit", "dvs-mixed", "dvs-swapped"):
         assert f"\n  {row}" in done.stdout
     assert (ROOT / "params.yaml").read_bytes() == before
+
+
+def test_a_run_that_is_not_trained_cannot_be_exported_and_what_trains_it_is_said(tmp_path, monkeypatch, composed):
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(composed("table=tiny"), sort_keys=False))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"image-ce-s0: not trained yet; run `dvc repro evaluate@image-ce-s0`"):
+        export.export_run("image-ce-s0")
+    with pytest.raises(InputError, match="STUDENT: wanted the key of a run, such as STUDENT=image-bkd-s0"):
+        export.export_run("")
+
+
+def test_an_override_that_hydra_does_not_know_is_told_and_nothing_is_written(tmp_path):
+    with pytest.raises(InputError, match=r"tabel=tiny: Could not override 'tabel'"):
+        compose.compose(tmp_path / "params.yaml", ["tabel=tiny"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+def test_make_clean_leaves_the_environment_and_an_unsupported_python_is_refused(tmp_path):
+    removed = subprocess.run(["make", "-n", "clean"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert "rm -rf .resume data models" in removed
+    assert "rm -rf .venv" not in removed
+    assert (
+        subprocess.run(["make", "-n", "clean-venv"], cwd=ROOT, capture_output=True, text=True).stdout
+        == "rm -rf .venv\n"
+    )
+    python = tmp_path / "python"
+    faked = "import sys; sys.version_info = (3, 14, 0); sys.version = '3.14.0 x'; exec(sys.argv[1])"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{faked}" "$2"\n')
+    python.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements.lock").touch()
+    done = subprocess.run(["make", "setup", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr.startswith("bkdsnn: requirements.lock is for Python 3.11 to 3.13, this is 3.14.0")
+    assert not (tmp_path / ".venv").exists()
