@@ -62,13 +62,11 @@ def test_an_override_that_hydra_does_not_know_is_told_and_nothing_is_written(tmp
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
 def test_make_clean_leaves_the_environment_and_an_unsupported_python_is_refused(tmp_path):
-    removed = subprocess.run(["make", "-n", "clean"], cwd=ROOT, capture_output=True, text=True).stdout
-    assert "rm -rf .resume data models" in removed
-    assert "rm -rf .venv" not in removed
-    assert (
-        subprocess.run(["make", "-n", "clean-venv"], cwd=ROOT, capture_output=True, text=True).stdout
-        == "rm -rf .venv\n"
-    )
+    ways = {name: ["make", "--no-print-directory", "-n", name] for name in ("clean", "clean-venv")}
+    removed = {name: subprocess.run(way, cwd=ROOT, capture_output=True, text=True).stdout for name, way in ways.items()}
+    assert "rm -rf .resume data models" in removed["clean"]
+    assert "rm -rf .venv" not in removed["clean"]
+    assert removed["clean-venv"] == "rm -rf .venv\n"
     python = tmp_path / "python"
     faked = "import sys; sys.version_info = (3, 14, 0); sys.version = '3.14.0 x'; exec(sys.argv[1])"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{faked}" "$2"\n')
