@@ -93,10 +93,11 @@ def _end(name: str, error: BaseException) -> None:
     if isinstance(error, BrokenPipeError) and _is_unheard():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails once more as it ends
         raise SystemExit(_FROM_SIGNAL + signal.SIGPIPE) from None
-    if line := explained(error) or _of_the_others(error):
+    others = _of_the_others(error)
+    if line := others or explained(error):
         if environment.debugging():
             traceback.print_exception(error)
-        _stop(f"{name}: {line}")
+        _stop(f"{name}: {line}", at_once=not others)
 
 
 def _goes_alone() -> bool:
@@ -126,7 +127,7 @@ def _end_helpers() -> None:
 
 
 def _of_the_others(error: BaseException) -> str | None:
-    ended = launcher.world_size() > 1 and isinstance(error, RuntimeError) and "closed by peer" in str(error)
+    ended = isinstance(error, RuntimeError) and "closed by peer" in str(error) and launcher.world_size() > 1
     return "another process of this stage has ended" if ended else None
 
 
@@ -139,12 +140,12 @@ def _is_unheard() -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def _stop(line: str) -> NoReturn:
+def _stop(line: str, *, at_once: bool) -> NoReturn:
     """Ends the stage with one line on stderr, at once, or if nobody else has ended it after a while.
 
     What all processes would say process 0 says, and what one alone would say, that one: the launcher ends the others.
     """
     with contextlib.suppress(InputError):  # the launcher's variables themselves may be what is wrong
-        if launcher.rank() > 0:
+        if launcher.rank() > 0 or not at_once:
             time.sleep(_PATIENCE)
     sys.exit(line)

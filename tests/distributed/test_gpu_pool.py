@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 
 import pytest
+import torch
 
 from bkdsnn.distributed import device, gpu_pool
+from bkdsnn.distributed.device import this_device
 from bkdsnn.errors import InputError
 
 STAGE = """
@@ -94,3 +97,14 @@ def test_a_pool_that_cannot_serve_is_refused(monkeypatch, pool, processes, messa
     monkeypatch.setenv("WORLD_SIZE", processes)
     with pytest.raises(InputError, match=message):
         gpu_pool.take_device()
+
+
+def test_a_device_that_is_not_there_is_refused_and_the_cpu_not_taken_instead(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu_pool, "_held", [])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    for name, value in {"BKDSNN_DEVICE_POOL": "7", "BKDSNN_ACCELERATOR": "auto", "CUDA_VISIBLE_DEVICES": "7"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="BKDSNN_DEVICE_POOL: 7 is asked for, and is no GPU that this machine has"):
+        this_device(portable=False)
+    assert this_device(portable=True).type == "cpu"

@@ -216,9 +216,9 @@ def test_a_method_without_the_teacher_it_needs_is_refused(composed):
 
 def test_a_method_that_asks_which_steps_are_right_is_refused_where_samples_are_mixed(composed):
     content = composed("table=digits-methods")
-    mixup = {"mixup_alpha": 0.5, "cutmix_alpha": 0.0, "prob": 1.0, "switch_prob": 0.5}
+    mixup = {"mixup_alpha": 0.5, "cutmix_alpha": None, "switch_probability": 0.0, "probability": 1.0, "off_epoch": None}
     bad = edited(content, "recipes/digits/augmentation/mixup", mixup)
-    with pytest.raises(InputError, match="rows.image-twsnn.recipe: 'digits' mixes samples, but the method 'twsnn'"):
+    with pytest.raises(InputError, match="rows.image-twsnn.recipe: 'digits' mixes samples, but 'twsnn' asks"):
         check(validated(Params, bad, where=""))
 
 

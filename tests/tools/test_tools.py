@@ -1,18 +1,24 @@
 """Every tool starts; what a plan says of the tests' own table."""
 
 import importlib
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 from conftest import ROOT
 
+from bkdsnn.errors import InputError
+from bkdsnn.tools import compose, export
 from bkdsnn.tools.plan.step import sizes
 from bkdsnn.tools.plan.table import busy
 
-TOOLS = sorted(path.stem for path in (ROOT / "src/bkdsnn/tools").glob("[a-z]*.py"))
+FOLDER = ROOT / "src/bkdsnn/tools"
+TOOLS = sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
+TOOLS += sorted(f"torture.{path.stem}" for path in FOLDER.glob("torture/[a-z]*.py"))
 
 
 @pytest.mark.parametrize("name", TOOLS)
@@ -66,3 +72,36 @@ def test_on_a_gpu_the_true_batch_is_measured():
     job = SimpleNamespace(recipe=SimpleNamespace(batch_size=128))
     assert sizes(job, torch.device("cuda")) == (64, 128)
     assert sizes(job, torch.device("cpu")) == (2, 4)
+
+
+def test_a_run_that_is_not_trained_cannot_be_exported_and_what_trains_it_is_said(tmp_path, monkeypatch, composed):
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(composed("table=tiny"), sort_keys=False))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"image-ce-s0: not trained yet; run `dvc repro evaluate@image-ce-s0`"):
+        export.export_run("image-ce-s0")
+    with pytest.raises(InputError, match="STUDENT: wanted the key of a run, such as STUDENT=image-bkd-s0"):
+        export.export_run("")
+
+
+def test_an_override_that_hydra_does_not_know_is_told_and_nothing_is_written(tmp_path):
+    with pytest.raises(InputError, match=r"tabel=tiny: Could not override 'tabel'"):
+        compose.compose(tmp_path / "params.yaml", ["tabel=tiny"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+def test_make_clean_leaves_the_environment_and_an_unsupported_python_is_refused(tmp_path):
+    ways = {name: ["make", "--no-print-directory", "-n", name] for name in ("clean", "clean-venv")}
+    removed = {name: subprocess.run(way, cwd=ROOT, capture_output=True, text=True).stdout for name, way in ways.items()}
+    assert "rm -rf .resume data models" in removed["clean"]
+    assert "rm -rf .venv" not in removed["clean"]
+    assert removed["clean-venv"] == "rm -rf .venv\n"
+    python = tmp_path / "python"
+    faked = "import sys; sys.version_info = (3, 14, 0); sys.version = '3.14.0 x'; exec(sys.argv[1])"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{faked}" "$2"\n')
+    python.chmod(0o755)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements.lock").touch()
+    done = subprocess.run(["make", "setup", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr.startswith("bkdsnn: requirements.lock is for Python 3.11 to 3.13, this is 3.14.0")
+    assert not (tmp_path / ".venv").exists()

@@ -114,8 +114,8 @@ def _check_fit(params: Params) -> None:
             raise InputError(f"{FILE}: rows.{run.row}.teacher: null, but the method '{run.method}' needs one")
         if getattr(method, "whole_labels", False) and params.recipes[run.recipe].augmentation.mixup is not None:
             raise InputError(
-                f"{FILE}: rows.{run.row}.recipe: '{run.recipe}' mixes samples, but the method '{run.method}' asks which "
-                f"steps are right: recipes.{run.recipe}.augmentation.mixup: null"
+                f"{FILE}: rows.{run.row}.recipe: '{run.recipe}' mixes samples, but '{run.method}' asks which steps are "
+                f"right: recipes.{run.recipe}.augmentation.mixup: null"
             )
         _check_steps(params, f"runs.{key}: student '{run.student}'", params.students[run.student], run.dataset)
         asked = settings_of(run, params).get("features", {}).values()
