@@ -8,8 +8,8 @@ from pydantic import PositiveInt
 
 from bkdsnn.data import event_files
 from bkdsnn.data.archives import unpacked
-from bkdsnn.data.event_files import Found, Recordings
-from bkdsnn.data.files import class_folders, files_of_classes
+from bkdsnn.data.event_files import Found, Recordings, recordings_of_classes
+from bkdsnn.data.files import class_folders
 from bkdsnn.data.frame_writer import Recorded
 from bkdsnn.data.splits import Protocol, by_protocol
 from bkdsnn.errors import InputError
@@ -45,7 +45,7 @@ def _recordings(settings: Settings, root: Path) -> tuple[list[str], list[Path], 
     classes = class_folders(found)
     if len(classes) != settings.classes:
         raise InputError(f"{found}: has {len(classes)} class folders, wanted {settings.classes}")
-    return classes, *files_of_classes(found, classes, suffixes=(".bin",))
+    return classes, *recordings_of_classes(found, classes, format=atis)
 
 
 prepare = partial(event_files.prepare, find)
