@@ -30,6 +30,21 @@ class FrameSettings(Closed):
             raise ValueError("duration_us goes with split_by: duration, and with no other")
         return self
 
+    def in_words(self) -> str:
+        """How events become frames."""
+        each = {
+            "number": "N // T events of N each, the last one has the rest",
+            "time": "span // T us of the recording's span each, the last one has the rest",
+            "duration": f"{self.duration_us} us each, from the first event on; what comes later is in none",
+        }
+        pixels = (
+            "the sensor's pixels" if self.size is None else f"summed into {self.size[0]} rows x {self.size[1]} columns"
+        )
+        return (
+            f"T = {self.time_steps} frames by {self.split_by}: {each[self.split_by]}; "
+            f"channels OFF, ON; counts of events, at most 255; {pixels}"
+        )
+
 
 class Recorded(NamedTuple):
     """One sample: its file, its class; for a file of several samples the time (us) it begins and ends, and what it is
