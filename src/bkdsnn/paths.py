@@ -11,7 +11,7 @@ _DATA = Path("data")
 RAW_FINGERPRINTS = _DATA / "raw"  # what tells published files from others
 CODE = _DATA / "code"  # the digests of the code behind every entry point
 CARDS = _DATA / "params"  # what params.yaml says of each run, teacher, cache, data set and table
-TAKEN = {"raw", "code", "params", "teacher_outputs"}  # folders below data/ that are no data sets
+TAKEN = {"raw", "code", "params", "teacher_outputs", "unpacked"}  # folders below data/ that are no data sets
 
 
 def project_root() -> Path:
@@ -22,6 +22,11 @@ def project_root() -> Path:
 def raw_data() -> Path:
     """The folder of the data sets as published: `BKDSNN_DATA`, relative to the main checkout."""
     return project_root() / (environment.read("BKDSNN_DATA") or "raw")
+
+
+def unpacked(archive: str) -> Path:
+    """What an archive holds that lies where nothing can be unpacked beside it."""
+    return project_root() / _DATA / "unpacked" / archive
 
 
 def card(kind: str, key: str) -> Path:

@@ -1,16 +1,20 @@
 """Arrays, splits, views, batches."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 from conftest import augmentation
 
 from bkdsnn import plugins
+from bkdsnn.data import arrays
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
 from bkdsnn.data.splits import Split, stratified_split
 from bkdsnn.data.views import Views
 from bkdsnn.errors import InputError
+from bkdsnn.files import sha256, write_json
 
 AUGMENTATION = augmentation(views=3, shift=2)
 CPU = torch.device("cpu")
@@ -90,6 +94,38 @@ def test_inputs_are_normalised_and_labels_fit(data):
     expected = (torch.from_numpy(data.inputs[index]).float() / 255 - 0.5) / 0.25
     assert torch.allclose(batch.inputs, expected)
     assert batch.labels.tolist() == data.labels[index].tolist()
+
+
+@pytest.mark.parametrize("name", ["labels", "train", "validation", "test", "inputs"])
+def test_a_file_that_changed_since_it_was_prepared_is_named_though_its_time_did_not(data, name):
+    path = data.folder / f"{name}.npy"
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    remedy = "run `dvc repro -f -s prepare_data@images`"
+    with pytest.raises(InputError, match=rf"{name}\.npy: its bytes are not those that were prepared .*; {remedy}"):
+        ArrayData(data.folder)
+    path.unlink()
+    with pytest.raises(InputError, match=rf"{name}\.npy: missing or damaged .*; {remedy}"):
+        ArrayData(data.folder)
+
+
+def test_inputs_are_hashed_once_in_a_process_and_labels_at_every_opening(data, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(arrays, "sha256", lambda path: hashed.append(path.stem) or sha256(path))
+    ArrayData(data.folder)
+    ArrayData(data.folder)
+    assert "inputs" not in hashed
+    assert hashed.count("labels") == hashed.count("test") == 2
+
+
+@pytest.mark.parametrize("change", [{"classes": None}, {"normalise": {"scale": 0}}, {"sha256": {}}, {"inputs": []}])
+def test_a_manifest_that_was_written_by_others_is_one_line(data, change):
+    write_json(data.folder / "manifest.json", data.manifest | change)
+    with pytest.raises(InputError, match=r"manifest\.json: not as it was written \(.*prepare_data@images`$") as caught:
+        ArrayData(data.folder)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["inputs.npy", "train.npy", "manifest.json"])

@@ -4,21 +4,19 @@ import random
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
 import torch
 from conftest import SHARED, augmentation
+from image_sets import FOLDER, IMAGENET, PARQUET, PICTURE, cells, write_images, write_parquet
 from PIL import Image
 from sources import HELD, RANDOM, picture, prepare, told
 from timm.data.transforms import RandomResizedCropAndInterpolation
 from torchvision.transforms import functional as F
 
+from bkdsnn.data.batches import Batches
 from bkdsnn.data.views import Views
 from bkdsnn.errors import InputError
 from bkdsnn.seeding import draw_keys
-
-PICTURE = {"size": 8, "resize": 8, "interpolation": "bilinear"}
 
 
 def cifar(version: str) -> dict:
@@ -61,6 +59,10 @@ def test_cifar_mistakes(tmp_path):
     path.write_bytes(whole[:-1])
     records = "12291 bytes are no whole number of records of 3073: truncated?"
     assert told("cifar", settings, tmp_path) == f"{path}: {records}"
+    other = path.with_name("data_batch_1.bin")
+    path.write_bytes(other.read_bytes())
+    line = f"{path}: the same content as {other}; a sample may be there once"
+    assert told("cifar", settings, tmp_path) == line
     path.write_bytes(whole[:3073] + b"\7" + whole[3074:])
     assert told("cifar", settings, tmp_path) == f"{path}: row 1 has label 7, there are 2 classes"
     path.unlink()
@@ -74,20 +76,6 @@ def test_cifar_that_cannot_be_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr("torchvision.datasets.utils.download_url", no_network)
     text = told("cifar", cifar("cifar10") | {"download": True}, tmp_path)
     assert text.endswith(f"could not be downloaded (no route to host); put it into {tmp_path / 'cifar10'}")
-
-
-def write_parquet(path: Path, cells: list[tuple[bytes | None, int]], *, column: str = "img") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    images = [{"bytes": content, "path": None} for content, _ in cells]
-    pyarrow.parquet.write_table(pyarrow.table({column: images, "label": [label for _, label in cells]}), path)
-
-
-def cells(count: int) -> list[tuple[bytes, int]]:
-    return [(picture()[1], n % 2) for n in range(count)]
-
-
-PARQUET = {"root": "p", "train": "train*.parquet", "test": "test.parquet", "classes": ["cat", "dog"]}
-PARQUET |= {"picture": PICTURE, "split": HELD, "skip_corrupt": 0}
 
 
 @pytest.mark.parametrize("column", ["img", "image"])
@@ -152,24 +140,6 @@ def test_corrupt_images_are_left_out_as_far_as_allowed(tmp_path):
     assert sum(data.manifest["counts"]["train"]) + sum(data.manifest["counts"]["validation"]) == 19
 
 
-def write_images(root: Path, *, test: str = "test", suffix: str = ".png", size=(8, 8)) -> list[np.ndarray]:
-    """Two classes of 10 training and 5 test images; gives all pixels in the order of their rows."""
-    made = []
-    for part, count in (("train", 10), (test, 5)):
-        for name in ("cat", "dog"):
-            (root / part / name).mkdir(parents=True)
-            for number in range(count):
-                pixels, content = picture(size=size)
-                (root / part / name / f"{number}{suffix}").write_bytes(content)
-                made.append(pixels)
-    return made
-
-
-FOLDER = {"root": "images", "train": "train", "test": "test", "classes": None}
-FOLDER |= {"picture": PICTURE, "split": HELD, "skip_corrupt": 0}
-IMAGENET = FOLDER | {"test": "val", "classes": 2}
-
-
 def test_image_folders(tmp_path):
     made = write_images(tmp_path / "images")
     data = prepare("image_folder", FOLDER, tmp_path, tmp_path / "data")
@@ -197,6 +167,19 @@ def test_imagenet_stays_in_its_files(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(InputError, match=r"4\.JPEG: no readable image"):
         data.inputs[4]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_image_that_is_cut_off_is_named_in_one_line_by_whoever_reads_it(tmp_path, monkeypatch, workers):
+    monkeypatch.setenv("BKDSNN_DATA", str(tmp_path))
+    monkeypatch.setenv("BKDSNN_WORKERS", workers)
+    write_images(tmp_path / "images", test="val", suffix=".JPEG")
+    data = prepare("imagenet", IMAGENET, tmp_path, tmp_path / "data")
+    path = tmp_path / "images/val/dog/4.JPEG"
+    path.write_bytes(path.read_bytes()[:-40])
+    batches = Batches(data, batch_size=4, device=torch.device("cpu"))
+    with pytest.raises(InputError, match=r"^[^\n]*val/dog/4\.JPEG: no readable image[^\n]*$"):
+        list(batches.plain("test"))
 
 
 def test_imagenet_crops_are_those_of_timm_with_the_sample_s_own_seed(tmp_path, monkeypatch):

@@ -40,7 +40,9 @@ def clone(tmp_path_factory):
     for part, count in (("train", 6), ("test", 2)):
         for label, name in enumerate(("cat", "dog")):
             for number in range(count):
-                picture(made.folder / f"raw/images/{part}/{name}/{number}.bmp", 20 * number + label)
+                picture(
+                    made.folder / f"raw/images/{part}/{name}/{number}.bmp", 20 * number + 2 * label + (part == "train")
+                )
     return made
 
 
@@ -65,7 +67,7 @@ def test_changed_files_are_prepared_anew_and_others_are_not(clone):
     assert len(np.load(clone.folder / "data/image-folder/labels.npy")) == 17
 
     (clone.folder / "raw/images/train/cat/6.bmp").unlink()
-    picture(clone.folder / "raw/images/train/cat/0.bmp", 0)
+    picture(clone.folder / "raw/images/train/cat/0.bmp", 1)
     prepared(clone)  # perhaps from DVC's cache: in any case it is the first state again
     assert (clone.folder / "data/image-folder/inputs.npy").read_bytes() == before
 

@@ -77,6 +77,12 @@ def test_a_published_split_gives_some_of_its_training_samples_away():
     assert np.array_equal(parts["test"], np.arange(80, 100))
     assert np.bincount(labels[parts["validation"]]).tolist() == [2] * 5
     assert np.array_equal(np.sort(np.concatenate([parts["train"], parts["validation"]])), np.arange(80))
+    line = "split.validation: cuts 80 samples into 76 and 4; each needs one of every class, so 5 to 75 samples"
+    with pytest.raises(InputError, match=line):
+        hold_out(np.arange(80), np.arange(80, 100), labels, HeldOut(validation=4, seed=0))
+    labels[7] = 5
+    with pytest.raises(InputError, match=r"split.validation: class 5 \(from 0\) has 1 sample to be cut, needed are 2"):
+        hold_out(np.arange(80), np.arange(80, 100), labels, HeldOut(validation=10, seed=0))
     with pytest.raises(InputError, match="split.validation: 80, but there are 80 training samples"):
         hold_out(np.arange(80), np.arange(80, 100), labels, HeldOut(validation=80, seed=0))
 

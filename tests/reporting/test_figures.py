@@ -8,6 +8,7 @@ from made_up_runs import TOP1, made_up_params, write_results
 
 from bkdsnn.reporting.collect import collect
 from bkdsnn.reporting.figures.accuracy import blurred_lines
+from bkdsnn.reporting.figures.datasets import images
 from bkdsnn.reporting.figures.draw import draw_figures
 from bkdsnn.reporting.figures.style import look
 from bkdsnn.reporting.plots import write_plots
@@ -78,6 +79,14 @@ def test_rows_that_differ_in_blur_ratio_alone_are_a_line(composed, tmp_path):
     assert list(line.items()) == [(0.0, "blur-0"), (0.6, "blur-6")]
     drawn = draw_figures(tmp_path, made, {"digits": write_data(tmp_path / "data", shape=(1, 8, 8))})
     assert "bkd on digits at 0.6: 91.00" in {entry["file"]: entry["alt"] for entry in drawn}["blur_ratio.png"]
+
+
+def test_a_class_may_be_called_what_a_formula_looks_like(tmp_path):
+    data = write_data(tmp_path / "data", shape=(1, 8, 8))
+    data.classes = ["$_$", "a$b$", "$\\frac{"]
+    figure = images("digits", data)
+    figure.savefig(tmp_path / "images.png")
+    assert [axis.get_title() for axis in figure.axes] == data.classes
 
 
 def test_lines_differ_in_grey_too():

@@ -1,12 +1,14 @@
-"""Archives as published: found, checked, and unpacked without leaving the folder they are unpacked into."""
+"""Archives as published: found, checked by their MD5, and unpacked once."""
 
+import errno
+import hashlib
 import os
 import shutil
-import stat
-import tarfile
-import zipfile
-from pathlib import Path, PurePosixPath
+import tempfile
+from pathlib import Path
 
+from bkdsnn import paths
+from bkdsnn.data.extraction import extract
 from bkdsnn.errors import InputError
 from bkdsnn.files import md5
 
@@ -36,40 +38,40 @@ def unpacked(root: Path, folder: str, *, archive: str, expected_md5: str | None)
         return found
     if expected_md5 is not None and (actual := md5(found)) != expected_md5:
         raise InputError(f"{found}: has the MD5 {actual}, the published archive has {expected_md5}")
-    target = root / "extracted" / folder
-    partial = root / "extracted" / f".{folder}.partial-{os.getpid()}"
+    place = _place(root, found)
+    target, partial = place / folder, place / f".{folder}.partial-{os.getpid()}"
+    if target.is_dir():
+        return target
     try:
         partial.mkdir(parents=True)
-        extract(found, partial)
+        extract(found, partial, known=expected_md5 is not None)
         if not (partial / folder).is_dir():
             raise InputError(f"{found}: holds no folder {folder}")
         os.sync()  # all bytes first, then the name that makes them count
-        os.replace(partial / folder, target)
+        _rename(partial / folder, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
-def extract(archive: Path, target: Path) -> None:
-    """Unpacks a zip or tar archive into a folder; `InputError` for a damaged one and for paths that lead out of it."""
+def _place(root: Path, archive: Path) -> Path:
+    """Where to unpack: beside the archive, or where nothing can be written there, below the project."""
+    beside = root / "extracted"
     try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as file:
-                for member in file.infolist():
-                    _check_inside(archive, member.filename, plain=not stat.S_ISLNK(member.external_attr >> 16))
-                file.extractall(target)
-        else:
-            with tarfile.open(archive) as file:
-                for member in file:
-                    _check_inside(archive, member.name, plain=member.isreg() or member.isdir())
-                file.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4; no owners, no odd modes
-                file.extractall(target)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError) as error:
-        raise InputError(f"{archive}: no readable archive ({' '.join(str(error).split())})") from error
+        beside.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=beside):
+            return beside
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+    found = archive.stat()
+    which = f"{archive.resolve()} {found.st_size} {found.st_mtime_ns}"
+    return paths.unpacked(hashlib.sha256(os.fsencode(which)).hexdigest()[:12])
 
 
-def _check_inside(archive: Path, member: str, *, plain: bool) -> None:
-    """zipfile drops `..` from a path without a word, an old tarfile follows it; such an archive is refused instead."""
-    path = PurePosixPath(member.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]) or not plain:
-        raise InputError(f"{archive}: member '{member}' leads out of the folder or is no plain file")
+def _rename(folder: Path, target: Path) -> None:
+    try:
+        os.replace(folder, target)
+    except OSError:
+        if not target.is_dir():  # it is where another stage was faster
+            raise

@@ -1,5 +1,6 @@
 """A prepared data set: uint8 inputs (or the images' files), labels and splits in one folder, the manifest last."""
 
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 
 from bkdsnn.contracts import Shape
 from bkdsnn.data.images import ImageFiles, Picture
-from bkdsnn.data.splits import SPLITS, Splits, check_disjoint
+from bkdsnn.data.splits import SPLITS, Splits, check_disjoint, check_trained
 from bkdsnn.errors import InputError
 from bkdsnn.files import read_json, sha256, write_json
 from bkdsnn.params.schema import Dataset, Normalise
@@ -67,6 +68,7 @@ def create_inputs(folder: Path, shape: Shape) -> InputFile:
 def write_manifest(folder: Path, prepared: Prepared, *, dataset: Dataset) -> None:
     """Stores labels and splits beside the inputs and, last of all, the manifest."""
     check_disjoint(prepared.splits)
+    check_trained(prepared.classes, prepared.labels, prepared.splits)
     arrays = {"labels": prepared.labels.astype(np.int64), **prepared.splits}
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
@@ -89,35 +91,67 @@ def write_manifest(folder: Path, prepared: Prepared, *, dataset: Dataset) -> Non
 
 
 class ArrayData:
-    """A prepared data set, memory-mapped or read from image files; raises `InputError` where the folder is not whole.
+    """A prepared data set, memory-mapped or read from image files.
 
-    `inputs[index]` are the samples as uint8 `[B, ...]`.
+    `inputs[index]` are the samples as uint8 `[B, ...]`. `InputError` where the folder is not whole, or a file is not
+    the one that the manifest names: labels and splits are hashed at every opening, inputs once in a process.
     """
+
+    classes: list[str]
+    normalise: Normalise
+    labels: np.ndarray
+    splits: Splits
+    inputs: np.ndarray | ImageFiles
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = read_json(folder / "manifest.json")
-        self.classes: list[str] = self.manifest["classes"]
-        self.normalise = Normalise(**self.manifest["normalise"])
-        self.labels = np.array(self._open("labels"))
-        self.splits = {name: np.array(self._open(name)) for name in SPLITS}
-        stored = self.manifest["inputs"]["stored"]
-        array = self._open(stored)
-        if list(array.shape) != self.manifest["inputs"]["shape"]:
-            raise InputError(f"{folder}: {stored}.npy has shape {array.shape}, the manifest says otherwise")
-        self.inputs: np.ndarray | ImageFiles = array if stored == "inputs" else self._images(array)
+        try:
+            self._read()
+        except (KeyError, TypeError, ValueError) as error:
+            why = " ".join(str(error).split())
+            raise InputError(f"{folder / 'manifest.json'}: not as it was written ({why}); {self._remedy}") from error
 
     @property
     def input_shape(self) -> Shape:
         """`(C, H, W)` of an image or `(T, C, H, W)` of a recording."""
         return tuple(self.inputs.shape[1:])
 
+    def _read(self) -> None:
+        self.classes = list(self.manifest["classes"])
+        self.normalise = Normalise(**self.manifest["normalise"])
+        self.labels = np.array(self._open("labels"))
+        self.splits = {name: np.array(self._open(name)) for name in SPLITS}
+        stored = self.manifest["inputs"]["stored"]
+        array = self._open(stored)
+        if list(array.shape) != self.manifest["inputs"]["shape"]:
+            raise InputError(f"{self.folder}: {stored}.npy has shape {array.shape}, the manifest says otherwise")
+        self.inputs = array if stored == "inputs" else self._images(array)
+
     def _images(self, files: np.ndarray) -> ImageFiles:
         settings = self.manifest["settings"]
         return ImageFiles(files, root=raw_data() / settings["root"], picture=Picture(**settings["picture"]))
 
     def _open(self, name: str) -> np.ndarray:
+        path = self.folder / f"{name}.npy"
         try:
-            return np.load(self.folder / f"{name}.npy", mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{self.folder / name}.npy: missing or damaged; run `dvc repro prepare_data`") from error
+            actual = _sha256_once(path, _state(path)) if name == "inputs" else sha256(path)
+        except OSError as error:
+            raise InputError(f"{path}: missing or damaged ({error.strerror}); {self._remedy}") from error
+        if actual != self.manifest["sha256"][name]:
+            raise InputError(f"{path}: its bytes are not those that were prepared (by SHA-256); {self._remedy}")
+        return np.load(path, mmap_mode="r")
+
+    @property
+    def _remedy(self) -> str:
+        return f"run `dvc repro -f -s prepare_data@{self.folder.name}`"
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@functools.cache
+def _sha256_once(path: Path, _state: tuple[int, ...]) -> str:
+    return sha256(path)

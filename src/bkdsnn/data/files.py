@@ -1,15 +1,34 @@
 """Files of a data set as published: found by class, told from others, named where they are damaged."""
 
 import hashlib
+import logging
 import os
-from collections.abc import Iterable
-from pathlib import Path
-from typing import NamedTuple
+import unicodedata
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from pathlib import Path, PurePath
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import AfterValidator
 
 from bkdsnn.contracts import Shape
+from bkdsnn.data.raw_files import below
 from bkdsnn.errors import InputError
+
+log = logging.getLogger(__name__)
+
+_LEFT_BEHIND = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"}
+
+
+def _is_below(name: str) -> str:
+    parts = PurePath(name).parts
+    if not parts or PurePath(name).is_absolute() or ".." in parts:
+        raise ValueError("a path below the data set's root, as train or part/train")
+    return name
+
+
+Below = Annotated[str, AfterValidator(_is_below)]  # a folder, or a pattern of files
 
 
 class Expected(NamedTuple):
@@ -26,11 +45,26 @@ class Expected(NamedTuple):
     home: str
 
 
+def visible(name: str) -> bool:
+    """Whether a file or folder is the publisher's: not hidden, and not what a desktop or file server leaves behind."""
+    return not name.startswith(".") and name.lower() not in _LEFT_BEHIND
+
+
+def visible_files(root: Path) -> list[Path]:
+    """All visible files below a folder, also in its sub-folders, in one order."""
+    found = below(root, ignored=lambda name: not visible(os.path.basename(name)))
+    return [root / file.name for file in found if visible(os.path.basename(file.name))]
+
+
 def class_folders(root: Path) -> list[str]:
-    """The classes: the names of a folder's folders, sorted."""
+    """The classes: the names of a folder's visible folders, sorted."""
     names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    names = [name for name in names if visible(name)]
     if not names:
         raise InputError(f"{root}: missing, or without class folders")
+    for name in names:
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+            raise InputError(f"{root}: the class folder {os.fsencode(name)!r} has a name that is no text in UTF-8")
     return names
 
 
@@ -39,14 +73,66 @@ def files_of_classes(root: Path, classes: list[str], *, suffixes: tuple[str, ...
     files: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        folder = root / name
-        entries = sorted(os.listdir(folder)) if folder.is_dir() else []
-        found = [folder / entry for entry in entries if entry.lower().endswith(suffixes)]
+        there = visible_files(root / name)
+        found = [path for path in there if path.name.lower().endswith(suffixes)]
         if not found:
-            raise InputError(f"{folder}: class folder missing or without {' or '.join(suffixes)} files")
+            others = f"; has {_in_words(_by_suffix(there))}" if there else ""
+            raise InputError(f"{root / name}: class folder missing or without {', '.join(suffixes)} files{others}")
         files += found
         labels += [label] * len(found)
     return files, np.array(labels)
+
+
+def left_out(root: Path, read: Iterable[Path]) -> dict[str, int]:
+    """How many visible files below a folder are not among those that are read, by suffix; says so where there are."""
+    read = set(read)
+    counts = _by_suffix(path for path in visible_files(root) if path not in read)
+    if counts:
+        log.warning("%s: left out %s, which are no samples by place or suffix", root, _in_words(counts))
+    return counts
+
+
+def _by_suffix(files: Iterable[Path]) -> dict[str, int]:
+    suffixes = (ascii(path.suffix.lower())[1:-1] for path in files)
+    return dict(sorted(Counter(suffix or "no suffix" for suffix in suffixes).items()))
+
+
+def _in_words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {suffix}" for suffix, count in counts.items())
+
+
+def check_each_once(files: Iterable[Path]) -> None:
+    """`InputError` where one file is listed twice, be it by another path, a symbolic or a hard link."""
+    first: dict[tuple[int, int], Path] = {}
+    for path in files:
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        place = (found.st_dev, found.st_ino)
+        if place in first:
+            same = "listed twice" if first[place] == path else f"the same file as {first[place]}"
+            raise InputError(f"{path}: {same}; a file may be in one split and class, once")
+        first[place] = path
+
+
+def check_contents(digests: Iterable[tuple[str, Hashable]], *, allowed: int | None = None) -> dict[str, str]:
+    """Of samples (what to call one, digest of its content) those whose content was there before, and where.
+
+    `InputError` where they are more than the setting `duplicates` allows (None: there is no such setting, and none is).
+    """
+    first: dict[Hashable, str] = {}
+    repeated: dict[str, str] = {}
+    for name, digest in digests:
+        if digest in first:
+            repeated[name] = first[digest]
+        first.setdefault(digest, name)
+    if len(repeated) > (allowed or 0):
+        name, other = next(iter(repeated.items()))
+        more = f", and {len(repeated) - 1} more are there twice" if len(repeated) > 1 else ""
+        setting = "" if allowed is None else f" (duplicates: {allowed})"
+        raise InputError(f"{name}: the same content as {other}{more}; a sample may be there once{setting}")
+    return repeated
 
 
 def listing_sha256(files: Iterable[Path], *, root: Path) -> str:
@@ -54,7 +140,7 @@ def listing_sha256(files: Iterable[Path], *, root: Path) -> str:
     digest = hashlib.sha256()
     for path in files:
         try:
-            digest.update(f"{path.relative_to(root).as_posix()} {path.stat().st_size}\n".encode())
+            digest.update(os.fsencode(f"{path.relative_to(root).as_posix()} {path.stat().st_size}\n"))
         except OSError as error:
             raise InputError(f"{path}: missing") from error
     return digest.hexdigest()

@@ -1,23 +1,22 @@
-"""Image files: found in class folders, decoded, brought to one size."""
+"""Images brought to one size: all at once into an array, or one by one as they are asked for."""
 
-import io
+import hashlib
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
-from pydantic import PositiveInt
+from PIL import Image
+from pydantic import PositiveInt, model_validator
 from tqdm import tqdm
 
 from bkdsnn.contracts import Shape
+from bkdsnn.data.decoding import opened
 from bkdsnn.distributed.launcher import cores
 from bkdsnn.errors import InputError
 from bkdsnn.params.recipe import Closed
-
-SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
 
 
 class Picture(Closed):
@@ -27,30 +26,11 @@ class Picture(Closed):
     resize: PositiveInt
     interpolation: Literal["bilinear", "bicubic"]
 
-
-_DAMAGED = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
-
-
-def opened(content: bytes | Path, *, where: str) -> Image.Image:
-    """A decoded RGB image; `InputError` that names it where it is damaged."""
-    try:
-        return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content).convert("RGB")
-    except _DAMAGED as error:
-        raise InputError(f"{where}: {_why(error)}") from error
-
-
-def check_header(path: Path) -> None:
-    """`InputError` where a file does not begin as an image; a picture that is cut off later is found in training."""
-    try:
-        with Image.open(path):
-            pass
-    except _DAMAGED as error:
-        raise InputError(f"{path}: {_why(error)}") from error
-
-
-def _why(error: Exception) -> str:
-    known = not isinstance(error, UnidentifiedImageError)  # whose text holds an address in memory
-    return "no readable image" + (f" ({' '.join(str(error).split())})" if known else "")
+    @model_validator(mode="after")
+    def _no_border(self) -> Self:
+        if self.size > self.resize:
+            raise ValueError(f"size {self.size} would be cut out of resize {self.resize}, with a black border")
+        return self
 
 
 def fitted(image: Image.Image, picture: Picture) -> np.ndarray:
@@ -68,6 +48,13 @@ def as_array(image: Image.Image) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 
+class Filled(NamedTuple):
+    """Damaged rows, and why; and of all others what to call them and a digest of their pixels."""
+
+    damaged: dict[int, str]
+    digests: dict[str, bytes]
+
+
 def fill(
     write: Callable[[int, np.ndarray], None],
     images: Iterable[tuple[bytes | Path, str]],
@@ -75,28 +62,32 @@ def fill(
     *,
     total: int,
     skip_corrupt: int,
-) -> dict[int, str]:
-    """Writes every image (its bytes or path, and what to call it) to its row; gives the damaged rows, and why.
+) -> Filled:
+    """Writes every image (its bytes or path, and what to call it) to its row.
 
-    `InputError` where they are more than `skip_corrupt`.
+    `InputError` where more than `skip_corrupt` are damaged.
     """
 
-    def work(job: tuple[int, tuple[bytes | Path, str]]) -> tuple[int, str | None]:
+    def work(job: tuple[int, tuple[bytes | Path, str]]) -> tuple[int, str, bytes | InputError]:
         row, (content, where) = job
         try:
-            write(row, fitted(opened(content, where=where), picture))
+            pixels = fitted(opened(content, where=where), picture)
         except InputError as error:
-            return row, str(error)
-        return row, None
+            return row, where, error
+        write(row, pixels)
+        return row, where, hashlib.sha256(pixels).digest()
 
-    damaged: dict[int, str] = {}
+    filled = Filled({}, {})
     with ThreadPoolExecutor(cores()) as pool:  # decoding leaves Python's lock
-        for row, reason in tqdm(_in_order(pool, work, enumerate(images)), total=total, desc="images", disable=None):
-            if reason:
-                damaged[row] = reason
-                if len(damaged) > skip_corrupt:
-                    raise InputError(f"{reason} (skip_corrupt: {skip_corrupt})")
-    return damaged
+        results = _in_order(pool, work, enumerate(images))
+        for row, where, found in tqdm(results, total=total, desc="images", disable=None):
+            if isinstance(found, bytes):
+                filled.digests[where] = found
+                continue
+            filled.damaged[row] = str(found)
+            if len(filled.damaged) > skip_corrupt:
+                raise InputError(f"{found} (skip_corrupt: {skip_corrupt})")
+    return filled
 
 
 def _in_order(pool: ThreadPoolExecutor, work: Callable, jobs: Iterable):
@@ -125,7 +116,7 @@ class ImageFiles:
     def open(self, position: int) -> Image.Image:
         """One image as it is in its file."""
         path = self.root / os.fsdecode(bytes(self.files[position]))
-        return opened(path, where=str(path))
+        return opened(path, where=str(path), upright=False)  # as the official code reads ImageNet
 
     def __getitem__(self, index: np.ndarray | int) -> np.ndarray:
         if np.ndim(index) == 0:

@@ -5,7 +5,7 @@ Names and sizes count, and contents where all files together are small, else the
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,12 +35,12 @@ def fingerprint(root: Path) -> dict[str, object]:
     """How many files lie below a folder, how large they are, and a SHA-256 that changes with any of them."""
     files = size = 0
     digest = hashlib.sha256()
-    for file in _below(root):
+    for file in below(root, ignored=MADE.__contains__):
         files, size = files + 1, size + file.size
         digest.update(f"{file.name}\0{file.size}\0{file.changed}\n".encode(errors="surrogateescape"))
     if size <= SMALL:
         digest = hashlib.sha256()
-        for file in _below(root):
+        for file in below(root, ignored=MADE.__contains__):
             digest.update(f"{file.name}\0{_content(root / file.name)}\n".encode(errors="surrogateescape"))
     return {"files": files, "bytes": size, "sha256": digest.hexdigest()}
 
@@ -52,8 +52,11 @@ def _content(path: Path) -> str:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _below(root: Path) -> Iterator[RawFile]:
-    """All files below a folder in one order, none where there is no folder; one that is linked into itself once."""
+def below(root: Path, *, ignored: Callable[[str], bool]) -> Iterator[RawFile]:
+    """All files below a folder in one order, none where there is no folder; one that is linked into itself once.
+
+    A folder whose name from the root on is `ignored` is passed over with all that is in it.
+    """
     pending, seen = [""], {_place(root.stat())} if root.is_dir() else set()
     while pending:
         folder = pending.pop()
@@ -64,7 +67,7 @@ def _below(root: Path) -> Iterator[RawFile]:
                     name, found = os.path.join(folder, entry.name), entry.stat()
                     if entry.is_file():
                         files.append(RawFile(name, found.st_size, found.st_mtime_ns))
-                    elif entry.is_dir() and name not in MADE and (place := _place(found)) not in seen:
+                    elif entry.is_dir() and not ignored(name) and (place := _place(found)) not in seen:
                         seen.add(place)
                         folders.append(name)
         except FileNotFoundError as error:

@@ -72,7 +72,7 @@ def hold_out(train: np.ndarray, test: np.ndarray, labels: np.ndarray, held: Held
     """A published split whose training samples give some away for validation."""
     if held.validation >= len(train):
         raise InputError(f"split.validation: {held.validation}, but there are {len(train)} training samples")
-    kept, validation = _cut(train, labels, len(train) - held.validation, seed=held.seed)
+    kept, validation = _cut(train, labels, len(train) - held.validation, seed=held.seed, setting="split.validation")
     return _sorted(kept, validation, test)
 
 
@@ -98,6 +98,17 @@ def check_disjoint(splits: Splits) -> None:
     together = np.concatenate(list(splits.values()))
     if len(np.unique(together)) < len(together):
         raise InputError(f"{len(together) - len(np.unique(together))} samples are in two splits")
+
+
+def check_trained(classes: list[str], labels: np.ndarray, splits: Splits) -> None:
+    """`InputError` where a split has no sample, or a class that the data set has no training sample."""
+    for name, part in splits.items():
+        if not len(part):
+            raise InputError(f"no whole sample is in the split '{name}'")
+    missing = sorted(set(labels.tolist()) - set(labels[splits["train"]].tolist()))
+    if missing:
+        more = f", nor have {len(missing) - 1} others" if len(missing) > 1 else ""
+        raise InputError(f"class '{classes[missing[0]]}' has no whole sample in the split 'train'{more}")
 
 
 def _first_900(files: list[Path], labels: np.ndarray, _seed: int) -> np.ndarray:
@@ -128,14 +139,20 @@ _PROTOCOLS: dict[str, Callable[[list[Path], np.ndarray, int], np.ndarray]] = {
 }
 
 
-def _cut(index: np.ndarray, labels: np.ndarray, count: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _cut(
+    index: np.ndarray, labels: np.ndarray, count: int, *, seed: int, setting: str = "split"
+) -> tuple[np.ndarray, np.ndarray]:
     """`count` of the samples `index`, with equal parts of each class, and the others."""
     from sklearn.model_selection import train_test_split
 
-    try:
-        return train_test_split(index, train_size=count, stratify=labels[index], random_state=seed)
-    except ValueError as error:  # scikit-learn's: fewer samples than classes somewhere
-        raise InputError(f"split: {' '.join(str(error).split())}") from error
+    classes, sizes = np.unique(labels[index], return_counts=True)
+    if min(sizes) < 2:
+        raise InputError(f"{setting}: class {classes[np.argmin(sizes)]} (from 0) has 1 sample to be cut, needed are 2")
+    rest, least = len(index) - count, len(classes)
+    if min(count, rest) < least:
+        allowed = f"each needs one of every class, so {least} to {len(index) - least} samples"
+        raise InputError(f"{setting}: cuts {len(index)} samples into {count} and {rest}; {allowed}")
+    return train_test_split(index, train_size=count, stratify=labels[index], random_state=seed)
 
 
 def _sorted(*parts: np.ndarray) -> Splits:

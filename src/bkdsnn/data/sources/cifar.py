@@ -10,7 +10,7 @@ import numpy as np
 
 from bkdsnn.data.archives import DOWNLOADED, located, unpacked
 from bkdsnn.data.arrays import Prepared, create_inputs
-from bkdsnn.data.files import Expected
+from bkdsnn.data.files import Expected, check_contents
 from bkdsnn.data.splits import HeldOut, hold_out
 from bkdsnn.errors import InputError
 from bkdsnn.files import sha256
@@ -80,6 +80,8 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
     version, found = _VERSIONS[settings.version], _found(settings, raw / settings.root)
     classes = [name for name in _text(found / version.names).split("\n") if name]
     parts = [_records(found / name, version, classes=len(classes)) for name in (*version.train, version.test)]
+    hashes = {name: sha256(found / name) for name in (*version.train, version.test)}
+    check_contents((str(found / name), digest) for name, digest in hashes.items())
     labels = np.concatenate([part[:, version.label_bytes - 1] for part in parts]).astype(np.int64)
     inputs = create_inputs(folder, (len(labels), *_PIXELS))
     row = 0
@@ -95,7 +97,7 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
         splits=hold_out(published[:train], published[train:], labels, settings.split),
         facts={
             "origin": f"{settings.version}, binary version",
-            "files_sha256": {name: sha256(found / name) for name in (*version.train, version.test)},
+            "files_sha256": hashes,
             "split": settings.split.in_words(),
         },
     )
@@ -105,11 +107,13 @@ def _found(settings: Settings, root: Path) -> Path:
     version = _VERSIONS[settings.version]
     there = (root / version.folder, root / version.archive, root / DOWNLOADED / version.archive)
     if settings.download and not any(path.exists() for path in there):
+        from http.client import HTTPException
+
         from torchvision.datasets.utils import download_url
 
         try:
             download_url(f"{_URL}/{version.archive}", root / DOWNLOADED, md5=version.md5)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, HTTPException) as error:
             (root / DOWNLOADED / version.archive).unlink(missing_ok=True)
             raise InputError(
                 f"{_URL}/{version.archive} could not be downloaded ({' '.join(str(error).split())}); put it into {root}"

@@ -7,9 +7,10 @@ import numpy as np
 from tqdm import tqdm
 
 from bkdsnn.data.arrays import Prepared
+from bkdsnn.data.decoding import check_header
 from bkdsnn.data.files import Expected, as_facts, class_folders, listing_sha256
-from bkdsnn.data.images import check_header
-from bkdsnn.data.sources.image_folder import Found, Settings
+from bkdsnn.data.sources.image_folder import Folders as Settings
+from bkdsnn.data.sources.image_folder import Found
 from bkdsnn.data.splits import without
 from bkdsnn.errors import InputError
 

@@ -29,7 +29,7 @@ def images(name: str, data: ArrayData) -> Figure:
     for label, axis in enumerate(axes[0]):
         image = data.inputs[train[data.labels[train] == label][0]]
         axis.imshow(np.moveaxis(image, 0, -1).squeeze(), cmap="gray", vmin=0, vmax=255)
-        axis.set_title(data.classes[label], fontsize=8)
+        axis.set_title(data.classes[label], fontsize=8, parse_math=False)  # a name may hold $
         axis.axis("off")
     figure.suptitle(name, fontsize=9)
     return figure

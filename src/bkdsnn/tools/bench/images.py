@@ -10,7 +10,7 @@ import torch
 
 from bkdsnn import environment
 from bkdsnn.command import run_stage
-from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, manifest_head, write_manifest
+from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, write_manifest
 from bkdsnn.data.batches import Batches
 from bkdsnn.data.splits import HeldOut, hold_out
 from bkdsnn.distributed.launcher import cores
@@ -63,7 +63,7 @@ def random_images(folder: Path) -> ArrayData:
             inputs.write(row, random.integers(0, 256, (3, 32, 32), dtype=np.uint8))
         prepared = Prepared([str(n) for n in range(10)], labels, splits, {"split": "made up"})
         dataset = Dataset(source="made_up", settings={}, normalise=normalise)
-        write_manifest(partial, prepared, head=manifest_head(dataset, raw=""))
+        write_manifest(partial, prepared, dataset=dataset)
     return ArrayData(folder)
 
 
