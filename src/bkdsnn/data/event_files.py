@@ -1,7 +1,6 @@
 """Recordings become frames: the one path that simulated and real event data sets share."""
 
-import os
-from collections import Counter
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,11 @@ import numpy as np
 from pydantic import NonNegativeInt
 
 from bkdsnn.data.arrays import Prepared
-from bkdsnn.data.files import files_of_classes
+from bkdsnn.data.files import check_each_once, files_of_classes, left_out, visible_files
 from bkdsnn.data.frame_writer import FrameSettings, Recorded, write_frames, write_preview
 from bkdsnn.data.splits import HeldOut, Splits, without
 from bkdsnn.errors import InputError
-from bkdsnn.events.format import Format, formats_read
+from bkdsnn.events.format import formats_read
 from bkdsnn.events.signatures import LOOKED_AT, signature_of
 from bkdsnn.params.recipe import Closed
 
@@ -33,7 +32,10 @@ class Recordings(Closed):
 
 @dataclass(frozen=True)
 class Found:
-    """What a source of recordings found below its root: samples and splits (indices of samples)."""
+    """What a source of recordings found below its root: samples and splits (indices of samples).
+
+    folders: those in which every file should be a recording; what is none is counted in the manifest.
+    """
 
     origin: str
     classes: list[str]
@@ -41,6 +43,7 @@ class Found:
     splits: Splits
     format: ModuleType
     sensor: tuple[int, int]
+    folders: tuple[Path, ...] = ()
 
 
 Find = Callable[[Any, Path], Found]
@@ -50,6 +53,9 @@ def prepare(find: Find, settings: Recordings, *, raw: Path, folder: Path) -> Pre
     """Writes the frames `[N, T, 2, h, w]` of what `find(settings, root)` gives, in its order."""
     root = raw / settings.root
     found = find(settings, root)
+    files = [path for path, _ in itertools.groupby(sample.path for sample in found.samples)]
+    check_each_once(files)
+    others = {path.name: left_out(path, files) for path in found.folders}
     skipped, facts = write_frames(
         folder,
         found.samples,
@@ -67,41 +73,27 @@ def prepare(find: Find, settings: Recordings, *, raw: Path, folder: Path) -> Pre
         classes=found.classes,
         labels=np.array([sample.label for sample in found.samples]),
         splits=splits,
-        facts={"origin": found.origin, "split": settings.split.in_words(), **facts},
+        facts={"origin": found.origin, "split": settings.split.in_words(), **facts, "left_out": others},
     )
 
 
 def recordings_of_classes(root: Path, classes: list[str], *, format: ModuleType) -> tuple[list[Path], np.ndarray]:
-    """As `files_of_classes`; of a class folder with other files alone the `InputError` names what they are."""
-    for name in classes:
-        _check_suffixes(root / name, format)
-    return files_of_classes(root, classes, suffixes=(format.SUFFIX,))
-
-
-def _check_suffixes(folder: Path, format: ModuleType) -> None:
-    names = sorted(os.listdir(folder)) if folder.is_dir() else []
-    files = [folder / name for name in names if not name.startswith(".") and (folder / name).is_file()]
-    if files and not any(path.name.lower().endswith(format.SUFFIX) for path in files):
-        found = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in _suffixes(files).items())
-        kind = _signature(files[0])
-        begins = f"; {files[0].name} begins as {kind}" if kind else ""
-        raise InputError(
-            f"{folder}: no {format.SUFFIX} files (format: {Format.of(format).name}), but {found}{begins}; "
-            f"read are {formats_read()}"
-        )
-
-
-def _suffixes(files: list[Path]) -> Counter:
-    return Counter(path.suffix.lower() for path in files)
-
-
-def _signature(path: Path) -> str | None:
+    """As `files_of_classes`; where a class folder has other files alone, the `InputError` says what they begin as."""
     try:
-        with path.open("rb") as file:
-            found = signature_of(file.read(LOOKED_AT), sure=False)
-    except OSError:
-        return None
-    return found.name if found else None
+        return files_of_classes(root, classes, suffixes=(format.SUFFIX,))
+    except InputError as error:
+        raise InputError(f"{error}{_beginning(root, classes, format)}; read are {formats_read()}") from error
+
+
+def _beginning(root: Path, classes: list[str], format: ModuleType) -> str:
+    """What the first file of the first class folder that has other files alone begins as."""
+    for name in classes:
+        files = visible_files(root / name)
+        if files and not any(path.name.lower().endswith(format.SUFFIX) for path in files):
+            with files[0].open("rb") as file:
+                found = signature_of(file.read(LOOKED_AT), sure=False)
+            return f"; {files[0].name} begins as {found.name}" if found else ""
+    return ""
 
 
 def read_lines(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 
 from bkdsnn.data.arrays import create_inputs
-from bkdsnn.data.files import as_facts
+from bkdsnn.data.files import as_facts, check_contents
 from bkdsnn.data.frame_file import Counted, FrameSettings, Job, Recorded, Result, within, write_file
 from bkdsnn.data.processes import in_processes
 from bkdsnn.errors import InputError
@@ -51,7 +51,7 @@ def write_frames(
             raise InputError(f"{list(reasons)[skip_corrupt]} (skip_corrupt: {skip_corrupt})")
         digests[job.path] = result.sha256
     if unique:
-        _check_unique(digests)
+        check_contents((str(path), sha256) for path, sha256 in digests.items() if sha256)
     _warn_of_corner(total, sensor, root=root)
     return np.array([row for rows in reasons.values() for row in rows], dtype=np.int64), {
         "format": Format.of(format).name,
@@ -65,14 +65,6 @@ def write_frames(
 
 def _results(jobs: list[Job], workers: int) -> Iterator[Result]:
     return in_processes(write_file, ((job,) for job in jobs), total=len(jobs), what="frames", workers=workers)
-
-
-def _check_unique(digests: dict[Path, str]) -> None:
-    """A recording that is there twice could be in the training and in the test split."""
-    first: dict[str, Path] = {}
-    for path, sha256 in digests.items():
-        if sha256 and first.setdefault(sha256, path) != path:
-            raise InputError(f"{path}: byte by byte the same recording as {first[sha256]}; each may be there once")
 
 
 def _warn_of_corner(counted: Counted, sensor: tuple[int, int], *, root: Path) -> None:

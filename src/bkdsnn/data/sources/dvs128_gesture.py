@@ -36,6 +36,7 @@ CLASSES = [  # gesture_mapping.csv of the data set, labels 1 to 11
 ]
 _COLUMNS = ["class", "startTime_usec", "endTime_usec"]
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_FILE_NAME = re.compile(r"(\./)*[^/\\\x00]{1,200}")
 
 
 class Settings(Recordings):
@@ -64,13 +65,19 @@ def find(settings: Settings, root: Path) -> Found:
 def _gestures(settings: Settings, root: Path) -> tuple[list[Recorded], list[Recorded]]:
     found = unpacked(root, "DvsGesture", archive="DvsGesture.tar.gz", expected_md5=settings.archive_md5)
     lists = {name: found / f"trials_to_{name}.txt" for name in ("train", "test")}
-    trials = {name: read_lines(path) for name, path in lists.items()}
+    trials = {name: [_file_name(line, where=path) for line in read_lines(path)] for name, path in lists.items()}
     _check_once([(found / trial, lists[name]) for name in lists for trial in trials[name]])
     parts = {name: [gesture for trial in trials[name] for gesture in _of_file(found / trial)] for name in lists}
     for name, gestures in parts.items():
         if len(gestures) != (wanted := getattr(settings, name)):
             raise InputError(f"{found}: trials_to_{name}.txt leads to {len(gestures)} gestures, wanted {wanted}")
     return parts["train"], parts["test"]
+
+
+def _file_name(line: str, *, where: Path) -> str:
+    if not _FILE_NAME.fullmatch(line):
+        raise InputError(f"{where}: {_short(line)!r} is no name of a recording beside it, as user01_led.aedat")
+    return line
 
 
 def _check_once(trials: list[tuple[Path, Path]]) -> None:
@@ -90,7 +97,7 @@ def _of_file(path: Path) -> list[Recorded]:
     labels = path.with_name(f"{path.stem}_labels.csv")
     header, *rows = _cells(labels) or [[]]
     if header != _COLUMNS:
-        raise InputError(f"{labels}: columns are {', '.join(header)}, wanted {', '.join(_COLUMNS)}")
+        raise InputError(f"{labels}: columns are {_short(', '.join(header))}, wanted {', '.join(_COLUMNS)}")
     gestures, windows = [], {}
     for number, cells in enumerate(rows, 1):
         label, *window = _numbers(cells, where=f"{labels}: row {number}")
@@ -102,8 +109,12 @@ def _of_file(path: Path) -> list[Recorded]:
 
 def _numbers(cells: list[str], *, where: str) -> list[int]:
     if len(cells) != 3 or not all(map(_NUMBER.fullmatch, cells)) or not 1 <= int(cells[0]) <= len(CLASSES):
-        raise InputError(f"{where} is {','.join(cells)}: a class of 1 to 11, its start and end in us")
+        raise InputError(f"{where} is {_short(','.join(cells))}: a class of 1 to 11, its start and end in us")
     return [int(cell) for cell in cells]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _cells(path: Path) -> list[list[str]]:

@@ -32,6 +32,7 @@ def find(settings: Settings, root: Path) -> Found:
         splits=by_protocol(files, labels, settings.split),
         format=plugins.load("format", settings.format),
         sensor=settings.sensor,
+        folders=(root,),
     )
 
 
