@@ -14,7 +14,8 @@ from PIL import Image
 
 from bkdsnn import plugins
 from bkdsnn.data.archives import extract
-from bkdsnn.data.images import SUFFIXES, Picture, fitted, opened
+from bkdsnn.data.decoding import SUFFIXES, opened
+from bkdsnn.data.images import Picture, fitted
 from bkdsnn.tools.fuzz.target import Target
 
 _PICTURE = {"size": 8, "resize": 8, "interpolation": "bilinear"}
@@ -39,8 +40,8 @@ def _read_image(_folder: Path, path: Path) -> None:
 def _write_parquet(folder: Path) -> None:
     import pandas
 
-    for part in ("train", "test"):
-        images = [{"bytes": _image(".png", seed=seed, side=8), "path": None} for seed in range(8)]
+    for first, part in ((0, "train"), (8, "test")):
+        images = [{"bytes": _image(".png", seed=first + row, side=8), "path": None} for row in range(8)]
         table = pandas.DataFrame({"img": images, "label": [number % 2 for number in range(8)]})
         table.to_parquet(folder / f"{part}.parquet")
 
