@@ -70,6 +70,10 @@ check-cache: $(READY) ## stored teacher outputs against the live teacher (KEY=..
 torture: $(READY) ## kill a dvc repro 20 times and compare its bytes with an unbroken one (SEED=... for other moments)
 	$(RUN) python -m bkdsnn.tools.torture "$(SEED)"
 
+.PHONY: fuzz
+fuzz: $(READY) ## damage input of every kind and read it (SEED=... MINUTES=4, or COUNT=... of each kind; ONLY=npz)
+	$(RUN) python -m bkdsnn.tools.fuzz "$(SEED)" "$(MINUTES)" "$(COUNT)" "$(ONLY)"
+
 .PHONY: params
 params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)
 	$(RUN) python -m bkdsnn.tools.compose $(if $(TABLE),table=$(TABLE))

@@ -44,6 +44,7 @@ class Bench:
 
     def __init__(self, target: Target, folder: Path) -> None:
         self.target, self.folder = target, folder / "case"
+        self.current = ""
         source = folder / "whole"
         source.mkdir(parents=True)
         target.write(source)
@@ -57,8 +58,10 @@ class Bench:
         draw = random.Random(f"{seed}/{self.target.name}/{case}")
         path = draw.choice(list(self.whole))
         content = mutated(self.whole[path], draw)
+        self.current = path.as_posix()
+        (self.folder.parent / "current").write_text(self.current, encoding="utf-8")  # for who survives this process
         self._lay_out({path: content}, sealed=draw.random() < 0.7)
-        return Outcome(self._verdict(self.folder / path), path.as_posix())
+        return Outcome(self._verdict(self.folder / path), self.current)
 
     def _verdict(self, path: Path) -> str:
         try:
