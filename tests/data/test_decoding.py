@@ -1,5 +1,6 @@
 """Every kind of image becomes the pixels that a viewer shows, or is refused by name."""
 
+import errno
 import io
 
 import numpy as np
@@ -131,3 +132,12 @@ def test_flipped_bytes_are_an_image_or_one_line(format):
             told = str(error)
         assert "\n" not in told
         assert told[:3] in ("", "x: ")
+
+
+def test_a_machine_out_of_handles_is_no_damaged_image(tmp_path, monkeypatch):
+    def no_handles(*_args, **_how) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Image, "open", no_handles)
+    with pytest.raises(OSError, match="Too many open files"):
+        opened(tmp_path / "0.png", where="0.png")

@@ -4,6 +4,8 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 from conftest import SHARED, augmentation
@@ -94,11 +96,13 @@ def test_parquet_files(tmp_path, column):
 @pytest.mark.skipif(not (SHARED / "data/cifar10").exists(), reason="the shared copy of CIFAR-10 is not here")
 def test_the_real_cifar_10_in_parquet(tmp_path, composed):
     settings = composed("+dataset@datasets.c=cifar10-parquet")["datasets"]["c"]["settings"]
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw/cifar10").symlink_to(SHARED / "data/cifar10")
-    data = prepare("parquet", settings | {"train": "test.parquet"}, tmp_path / "raw", tmp_path / "data")
-    assert data.inputs.shape == (20_000, 3, 32, 32)
-    assert np.bincount(data.labels).tolist() == [2000] * 10
+    whole = pyarrow.parquet.read_table(SHARED / "data/cifar10/test.parquet")
+    (tmp_path / "raw/cifar10").mkdir(parents=True)
+    for name, part in (("train", whole.slice(0, 8000)), ("test", whole.slice(8000))):
+        pyarrow.parquet.write_table(part, tmp_path / f"raw/cifar10/{name}.parquet")
+    data = prepare("parquet", settings, tmp_path / "raw", tmp_path / "data")
+    assert data.inputs.shape == (10_000, 3, 32, 32)
+    assert np.bincount(data.labels).tolist() == [1000] * 10
     assert 110 < data.inputs[:1000].mean() < 130
 
 
@@ -169,10 +173,9 @@ def test_imagenet_stays_in_its_files(tmp_path, monkeypatch):
         data.inputs[4]
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_an_image_that_is_cut_off_is_named_in_one_line_by_whoever_reads_it(tmp_path, monkeypatch, workers):
+def test_an_image_that_is_cut_off_is_named_in_one_line_by_whoever_reads_it(tmp_path, monkeypatch):
     monkeypatch.setenv("BKDSNN_DATA", str(tmp_path))
-    monkeypatch.setenv("BKDSNN_WORKERS", workers)
+    monkeypatch.setenv("BKDSNN_WORKERS", "0")
     write_images(tmp_path / "images", test="val", suffix=".JPEG")
     data = prepare("imagenet", IMAGENET, tmp_path, tmp_path / "data")
     path = tmp_path / "images/val/dog/4.JPEG"

@@ -1,5 +1,6 @@
 """A prepared data set: uint8 inputs (or the images' files), labels and splits in one folder, the manifest last."""
 
+import errno
 import functools
 import os
 from dataclasses import dataclass
@@ -47,9 +48,11 @@ class InputFile:
             raise ValueError(f"a row is uint8 {self.row}, got {values.dtype} {values.shape}")
         handle = os.open(self.path, os.O_WRONLY)
         try:
-            os.pwrite(handle, np.ascontiguousarray(values).data, self.offset + position * values.size)
+            written = os.pwrite(handle, np.ascontiguousarray(values).data, self.offset + position * values.size)
         finally:
             os.close(handle)
+        if written < values.size:
+            raise OSError(errno.ENOSPC, "No space left on device", str(self.path))
 
 
 def create_inputs(folder: Path, shape: Shape) -> InputFile:

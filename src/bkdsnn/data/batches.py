@@ -132,7 +132,7 @@ class _Maker(Dataset):
     def work_through(self, jobs: list[tuple[np.ndarray, int]]) -> Iterator[View]:
         """The view of each (samples, view number), in order."""
         if self._workers == 0:
-            yield from (self.views.make(index, view=view) for index, view in jobs)
+            yield from map(self.__getitem__, jobs)
             return
         self._jobs[:] = jobs
         if self._loader is None:  # the workers live as long as the run
@@ -145,18 +145,11 @@ class _Maker(Dataset):
                 persistent_workers=True,
                 worker_init_fn=_end_quietly,
             )
-        for made in self._loader:
-            if isinstance(made, InputError):
-                raise made
-            yield made
+        yield from self._loader
 
-    def __getitem__(self, job: tuple[np.ndarray, int]) -> View | InputError:
-        """In a worker; what is wrong is handed back, as the loader would add the worker's traceback to the line."""
+    def __getitem__(self, job: tuple[np.ndarray, int]) -> View:
         index, view = job
-        try:
-            return self.views.make(index, view=view)
-        except InputError as error:
-            return error
+        return self.views.make(index, view=view)
 
 
 def _of_process(index: np.ndarray) -> np.ndarray:

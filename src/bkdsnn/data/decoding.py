@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from bkdsnn.data.files import OF_THE_MACHINE
 from bkdsnn.errors import InputError
 
 SUFFIXES = (".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
@@ -44,6 +45,8 @@ def _named(where: str) -> Iterator[None]:
     except UnidentifiedImageError as error:  # whose text holds an address in memory
         raise InputError(f"{where}: no readable image") from error
     except Exception as error:  # decoders fail on damaged bytes with whatever they meet first
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            raise
         why = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{where}: no readable image ({why})") from error
 

@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from bkdsnn.data.files import visible
+from bkdsnn.data.files import OF_THE_MACHINE, visible
 from bkdsnn.errors import InputError
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _NOT_PLAIN = "leads out of the folder or is no plain file"
 _DENSEST, _SMALL = 100, 64 << 20  # no images or recordings are packed closer; up to so many bytes anything may be
-_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-_OF_THE_MACHINE |= {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_OF_THE_MACHINE = OF_THE_MACHINE | {errno.EACCES, errno.EPERM, errno.EIO}  # as for the folder that is written
 
 
 def extract(archive: Path, target: Path, *, known: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Files of a data set as published: found by class, told from others, named where they are damaged."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -18,7 +19,10 @@ from bkdsnn.errors import InputError
 
 log = logging.getLogger(__name__)
 
-_LEFT_BEHIND = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"}
+# Errors in which no file that is read is at fault.
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_LEFT_BEHIND = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found"}
+_LEFT_BEHIND |= {"system volume information"}
 
 
 def _is_below(name: str) -> str:
