@@ -85,6 +85,7 @@ def _write_cache(folder: Path) -> None:
     files = {name: folder / name for name in ("index.npy", shard)}
     content = {
         "data_sha256": "d",
+        "teacher_sha256": "t",
         "views": 1,
         "samples": 8,
         "dtype": "float32",
