@@ -9,8 +9,11 @@ from bkdsnn.params.schema import load_params
 
 
 def check_params() -> None:
+    from bkdsnn.teachers.fit import check_fit  # torch, seconds of imports, after what needs none of it
+
     params = load_params()
     check(params)
+    check_fit(params)
     with new_folder(paths.CARDS) as folder:
         for (kind, key), card in all_cards(params).items():
             (folder / kind).mkdir(exist_ok=True)

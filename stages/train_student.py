@@ -15,6 +15,7 @@ from bkdsnn.files import digest
 from bkdsnn.params.schema import load_params
 from bkdsnn.params.settings import settings_of
 from bkdsnn.provenance.digests import code_behind
+from bkdsnn.teachers.fit import check_prepared
 from bkdsnn.teachers.of_run import teacher_of
 from bkdsnn.training.run import Engine, fit
 
@@ -23,6 +24,7 @@ def train_student(key: str) -> None:
     params = load_params()
     run = params.entry("runs", key)
     data = ArrayData(paths.dataset(run.dataset))
+    check_prepared(params, run.dataset, data)
     engine = Engine(data, params.recipes[run.recipe])
     student = make_network(params.students[run.student], data=data, seed=run.seed).to(engine.fabric.device)
     teacher = teacher_of(run, params, data=data, device=engine.fabric.device)

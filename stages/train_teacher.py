@@ -12,6 +12,7 @@ from bkdsnn.data.arrays import ArrayData
 from bkdsnn.files import digest
 from bkdsnn.params.schema import load_params
 from bkdsnn.provenance.digests import code_behind
+from bkdsnn.teachers.fit import check_prepared
 from bkdsnn.teachers.live import NoTeacher
 from bkdsnn.training.run import Engine, fit
 
@@ -20,6 +21,7 @@ def train_teacher(key: str) -> None:
     params = load_params()
     part = params.entry("teachers", key)
     data = ArrayData(paths.dataset(part.dataset))
+    check_prepared(params, part.dataset, data)
     engine = Engine(data, params.recipes[part.recipe])
     network = make_network(part, data=data, seed=part.seed).to(engine.fabric.device)
     method_part = params.methods[part.method]

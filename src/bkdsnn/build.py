@@ -41,7 +41,12 @@ def feature_shapes(network: nn.Module, *, input_shape: Shape) -> dict[str, Shape
 
 def built(part: Student, *, data: ArrayData, seed: int) -> nn.Module:
     """A network for a data set with weights that are drawn from the seed."""
+    return built_for(part, input_shape=data.input_shape, classes=len(data.classes), seed=seed)
+
+
+def built_for(part: Student, *, input_shape: Shape, classes: int, seed: int) -> nn.Module:
+    """A network for samples of a shape with weights that are drawn from the seed."""
     module = plugins.load("network", part.network)
     settings = validated(module.Settings, part.settings, where=f"{part.network}.settings")
     torch.manual_seed(derive_seed("network", seed))
-    return module.Network(settings, input_shape=data.input_shape, classes=len(data.classes))
+    return module.Network(settings, input_shape=input_shape, classes=classes)

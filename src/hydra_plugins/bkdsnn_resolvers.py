@@ -18,8 +18,9 @@ def _parts(root: DictConfig) -> dict[str, dict]:
     return {name: _plain(root[name]) for name in _PARTS}
 
 
-def _replicate(rows: DictConfig, seeds: ListConfig, *, _root_: DictConfig) -> DictConfig:
-    runs = runs_of(rows=_plain(rows), seeds=_plain(seeds), table=_root_.table, parts=_parts(_root_))
+def _replicate(rows: DictConfig, seeds: ListConfig | int, *, _root_: DictConfig) -> DictConfig:
+    seeds = _plain(seeds) if OmegaConf.is_config(seeds) else seeds  # `-S seeds=0` is no list
+    runs = runs_of(rows=_plain(rows), seeds=seeds, table=_root_.table, parts=_parts(_root_))
     return OmegaConf.create(runs)
 
 

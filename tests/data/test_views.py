@@ -101,7 +101,8 @@ def test_rand_augment_is_timms_with_the_sample_s_own_seed(images):
 
     index = images.splits["train"][:6]
     made = views(images, rand_augment=RAND).make(index, view=2).pixels
-    operators = rand_augment_transform(RAND, {"translate_const": 7, "img_mean": (128, 128, 128)})
+    hparams = {"translate_const": 7, "img_mean": (128, 128, 128), "interpolation": Image.Resampling.BICUBIC}
+    operators = rand_augment_transform(RAND, hparams)
     keys = draw_keys("rand_augment", seed=0, epoch=2, index=torch.from_numpy(index)).tolist()
     for sample, key, found in zip(images.inputs[index], keys, made, strict=True):
         random.seed(key)

@@ -63,3 +63,8 @@ def test_the_tracker_gets_every_number(evaluated):
     written = read_json(folder / "metrics.json")
     for name in ("test_top1", "ece", "energy_uj", "footprint_bytes", "effective_macs", "effective_acs"):
         assert recorded[name] == written[name]
+
+
+def test_a_network_that_never_learned_is_doubted(evaluated, caplog):
+    said = [record.getMessage() for record in caplog.get_records("setup")]
+    assert any(line.startswith("evaluated: test_top1") and "learnt nothing" in line for line in said)

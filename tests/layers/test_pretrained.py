@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+from argparse import Namespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from bkdsnn.data.batches import Batches
 from bkdsnn.distributed.fabric import make_fabric
 from bkdsnn.errors import InputError
 from bkdsnn.files import new_folder
+from bkdsnn.layers.weights import check_name
 from bkdsnn.networks import timm_model, torchvision_resnet
 from bkdsnn.params.schema import MethodPart, Student
 from bkdsnn.teachers.live import NoTeacher
@@ -113,11 +115,49 @@ def test_a_module_that_is_not_there_is_told_with_those_that_are():
         vit(taps={"last": "norms"}, options={**VIT["options"], "depth": 1})
 
 
+@torch.no_grad()
+def test_the_class_token_is_asked_for_only_where_there_is_one():
+    def output(model: str, options: dict, tap: str = "norm", **changes):
+        with torch.device("meta"):
+            network = vit(model=model, options=options, taps={"last": tap}, side=32, **changes)
+            return network, network(torch.zeros(2, 3, 32, 32)).features["last"][0]
+
+    mixer = {"img_size": 32}
+    with pytest.raises(InputError, match="tokens: class: 'norm' has no class token, use mean"):
+        output("mixer_s32_224", mixer)
+    network, mean = output("mixer_s32_224", mixer, tokens="mean")
+    assert network._prefix_tokens(torch.zeros(1, 1, 512)) == 0
+    assert mean.shape == (2, 512)
+    registers = {**VIT["options"], "img_size": 32, "reg_tokens": 4, "class_token": False, "global_pool": "avg"}
+    with pytest.raises(InputError, match="tokens: class: 'norm' has no class token"):
+        output("vit_tiny_patch16_224", registers)
+    network, mean = output("vit_tiny_patch16_224", registers, tokens="mean")
+    assert network._prefix_tokens(torch.zeros(1, 4 + 64, 32)) == 4
+    cait = {"img_size": 32}
+    with pytest.raises(InputError, match=r"'blocks.0' has no class token"):
+        output("cait_xxs24_224", cait, tap="blocks.0")  # it is put before the others behind the blocks
+    assert output("cait_xxs24_224", cait)[1].shape == (2, 192)
+
+
+def test_a_tap_that_gives_nothing_is_told_with_what_would():
+    with (
+        torch.device("meta"),
+        pytest.raises(InputError, match=r"taps.last: 'stages' is never called, try stages.0, stages.1, stages.2, st"),
+    ):
+        vit(model="fastvit_t8", options={}, taps={"last": "stages"})(torch.zeros(2, 3, 64, 64))
+    with pytest.raises(InputError, match=r"input_size: null: Input height \(8\) doesn't match model \(16\)"):
+        vit()(torch.randn(2, 3, 8, 8))
+    with pytest.raises(InputError, match="taps.last: 'norm' gives a tuple, wanted a map"):
+        vit()._feature("last", (torch.zeros(2, 3),))
+
+
 def test_what_a_network_cannot_be_or_see_is_told():
     with pytest.raises(
         InputError, match="timm has no model 'vit_tini_patch16_224'; the nearest are vit_tiny_patch16_224"
     ):
         vit(model="vit_tini_patch16_224")
+    with pytest.raises(InputError, match="options.features_only: such a model has no logits"):
+        vit(options={"features_only": True})
     with pytest.raises(InputError, match="options: timm cannot make 'vit_tiny_patch16_224': .*colour"):
         vit(options={"colour": 1})
     with pytest.raises(InputError, match=r"takes images \(C, H, W\), the data set has recordings \(4, 3, 8, 8\)"):
@@ -171,6 +211,49 @@ def test_a_new_head_leaves_the_files_classifier_out(raw):
     assert (network.model.norm.bias == 1).all()
 
 
+def without_counts(state: dict) -> dict:
+    return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+
+
+FORMS = {
+    "as torchvision's first sets": without_counts,
+    "half precision": lambda state: {name: tensor.half() for name, tensor in without_counts(state).items()},
+    "a checkpoint of timm": lambda state: {"epoch": 3, "state_dict": state, "optimizer": {"lr": 0.1}},
+    "a checkpoint of torchvision": lambda state: {"model": state, "args": Namespace(lr=0.1, epochs=3)},
+    "of several GPUs": lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
+    "compiled, of several GPUs": lambda state: {
+        "model": {f"module._orig_mod.{name}": tensor for name, tensor in state.items()}
+    },
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_state_dicts_are_read_in_the_forms_in_which_they_are_published(raw, form):
+    theirs = {name: torch.ones_like(tensor) for name, tensor in resnet().model.state_dict().items()}
+    torch.save(FORMS[form](theirs), raw / "w.pth")
+    network = resnet(weights="w.pth")
+    network.load_initial_weights()
+    counted = "num_batches_tracked" not in str(FORMS[form]({"bn1.num_batches_tracked": 1, "x": torch.ones(1)}))
+    for name, tensor in network.model.state_dict().items():
+        assert (tensor == (0 if name.endswith("num_batches_tracked") and counted else 1)).all(), name
+
+
+def test_all_that_is_missing_is_named(raw):
+    state = without_counts(resnet().model.state_dict())
+    save_file({name: tensor for name, tensor in state.items() if not name.startswith("bn1.r")}, raw / "w.safetensors")
+    with pytest.raises(
+        InputError, match=r"'bn1.running_mean' \(64,\) of the network is missing \(and 'bn1.running_var'"
+    ):
+        resnet(weights="w.safetensors").load_initial_weights()
+
+
+def test_position_embeddings_of_another_size_are_no_matter_of_the_head(raw):
+    save_file(vit().model.state_dict(), raw / "w.safetensors")
+    large = vit(side=32, weights="w.safetensors", options={**VIT["options"], "img_size": 32})
+    with pytest.raises(InputError, match=r"'pos_embed' has .* \(the weights are of another picture or patch size\)"):
+        large.load_initial_weights()
+
+
 class _Malice:
     def __reduce__(self):
         return print, ("unpickled",)
@@ -178,7 +261,9 @@ class _Malice:
 
 BAD_FILES = {
     "a pickle that runs code": lambda path: path.write_bytes(pickle.dumps(_Malice())),
-    "a checkpoint with more than tensors": lambda path: torch.save({"model": {"a": torch.ones(1)}}, path),
+    "a checkpoint with more than tensors": lambda path: torch.save({"epoch": 1, "mine": {"a": torch.ones(1)}}, path),
+    "a state dict of more than tensors": lambda path: torch.save({"state_dict": {"a": "b"}}, path),
+    "no tensor": lambda path: torch.save({}, path),
     "a whole module": lambda path: torch.save(torch.nn.Linear(1, 1), path),
     "no weights at all": lambda path: path.write_bytes(b"hello"),
     "nothing": lambda path: path.write_bytes(b""),
@@ -207,6 +292,66 @@ def test_a_file_that_is_not_there_and_a_download_that_fails_are_told(raw, monkey
 
     monkeypatch.setattr(timm_model.Network, "download", offline)
     with pytest.raises(InputError, match=r"hub:augreg could not be downloaded \(OSError: no route to augreg\); a file"):
+        vit(weights="hub:augreg").load_initial_weights()
+
+
+def test_downloaded_weights_are_checked_and_never_unpickled(raw, monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(raw))
+    path = raw / "hub/checkpoints/resnet18-f37072fd.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(pickle.dumps(_Malice()))
+    with pytest.raises(InputError, match="resnet18-f37072fd.pth: its SHA-256 is .*, its name says f37072fd"):
+        resnet(weights="hub:IMAGENET1K_V1").load_initial_weights()
+    named = path.with_name(f"x-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pth")
+    path.rename(named)
+    monkeypatch.setattr(torchvision_resnet, "downloaded", lambda url: named)
+    with pytest.raises(InputError, match="refused: neither safetensors nor a plain state dict"):
+        resnet(weights="hub:IMAGENET1K_V1").load_initial_weights()
+    assert capsys.readouterr().out == ""
+
+
+def test_the_sum_of_downloaded_weights_may_be_said(raw, monkeypatch):
+    path = raw / "theirs.pth"
+    torch.save(without_counts({name: torch.ones_like(t) for name, t in resnet().model.state_dict().items()}), path)
+    monkeypatch.setattr(torchvision_resnet, "downloaded", lambda url: path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    network = resnet(weights="hub:IMAGENET1K_V1", weights_sha256=digest)
+    network.load_initial_weights()
+    assert (network.model.fc.bias == 1).all()
+    with pytest.raises(InputError, match=f"its SHA-256 is {digest}, weights_sha256 says 0000"):
+        resnet(weights="hub:IMAGENET1K_V1", weights_sha256="0" * 64).load_initial_weights()
+
+
+def test_a_file_of_the_hugging_face_cache_has_the_sum_that_its_blob_is_called_by(raw):
+    good, bad = raw / hashlib.sha256(b"a").hexdigest(), raw / hashlib.sha256(b"b").hexdigest()
+    for blob in (good, bad):
+        blob.write_bytes(b"a")
+        (raw / "model.safetensors").unlink(missing_ok=True)
+        (raw / "model.safetensors").symlink_to(blob)
+        if blob is good:
+            check_name(raw / "model.safetensors")
+    with pytest.raises(InputError, match="model.safetensors: its SHA-256 is ca97.*, its name says 3e23"):
+        check_name(raw / "model.safetensors")
+
+
+def test_timms_own_weights_are_brought_to_a_models_options(raw, monkeypatch):
+    options = {"embed_dim": 32, "depth": 1, "num_heads": 2, "patch_size": 4}
+    theirs = vit(classes=21843, options={**options, "img_size": 16}, side=16).model.state_dict()
+    save_file(theirs, raw / "w.safetensors")
+    monkeypatch.setattr(timm_model.Network, "download", lambda self, tag: raw / "w.safetensors")
+    large = {"weights": "hub:augreg_in21k", "new_head": True, "side": 32}
+    network = vit(options={**options, "img_size": 32}, **large)
+    network.load_initial_weights()
+    assert network.model.pos_embed.shape == (1, 65, 32)
+    assert torch.equal(network.model.cls_token, theirs["cls_token"])
+    with pytest.raises(InputError, match="weights: hub:augreg_in21k do not fit: Error"):
+        vit(options={**options, "img_size": 32, "embed_dim": 64}, **large).load_initial_weights()
+
+
+def test_a_tag_that_is_not_there_is_told_with_those_that_are():
+    with pytest.raises(InputError, match="weights: hub:V1: torchvision has IMAGENET1K_V1"):
+        resnet(weights="hub:V1").load_initial_weights()
+    with pytest.raises(InputError, match="hub:augreg: timm's 'vit_tiny_patch16_224' has augreg_in21k, augreg_in21k_ft"):
         vit(weights="hub:augreg").load_initial_weights()
 
 

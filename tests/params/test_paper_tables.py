@@ -79,6 +79,22 @@ def test_alpha_lambda_and_temperature_are_the_official_ones(tables):
         assert tuple(found[name] for name in names) == values, row
 
 
+def test_pictures_and_first_weights_are_the_official_ones(tables):
+    params = tables["imagenet"]
+    for key, row in params.rows.items():
+        recipe, picture = params.recipes[row.recipe], params.datasets[row.dataset].settings["picture"]
+        spikingformer = key.startswith("spikingformer")
+        sizes = (224, 224, "bicubic") if spikingformer else (224, 256, "bilinear")
+        assert tuple(picture[name] for name in ("size", "resize", "interpolation")) == sizes, key
+        crop = recipe.augmentation.resized_crop
+        assert (crop.interpolation, crop.scale[0]) == (("bicubic", 1.0) if spikingformer else ("bilinear", 0.08))
+        if row.teacher:
+            assert params.teachers[row.teacher].dataset == row.dataset
+    for table in ("cifar10", "cifar100"):
+        (teacher,) = tables[table].teachers.values()
+        assert teacher.settings["weights"] == "hub:augreg_in21k_ft_in1k"
+
+
 def test_cifar10_dvs_has_every_time_step_and_protocol(tables):
     params = tables["cifar10-dvs"]
     cells = {

@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+import yaml
 
 from bkdsnn.errors import InputError
 from bkdsnn.params.check import check
@@ -42,6 +43,24 @@ CASES = {
     "out of range": ("recipes/digits/epochs", -1, "epochs: -1: input should be greater than or equal to 0"),
     "choice": ("recipes/digits/optimiser/name", "adam", "input should be 'adamw' or 'sgd'"),
     "bad key": ("rows/A.b", {}, "a key is made of a-z, 0-9, _ and -"),
+    "no key": ("rows/", {}, 'rows.: "": a key is made of'),
+    "upper case, which some file systems take for lower": ("rows/Image-ce", {}, 'rows.Image-ce: "Image-ce": a key is'),
+    "a key for which no file can be called": (
+        "rows/" + "x" * 260,
+        {},
+        "xxx...: a key is made of a-z, 0-9, _ and -, of 1",
+    ),
+    "a large seed": ("seeds", [2**63], "seeds.0: 9223372036854775808: input should be less than 9223372036854775808"),
+    "words of timm": (
+        "recipes/digits/augmentation/rand_augment",
+        "auto",
+        '"auto": timm\'s words are such as rand-m9-',
+    ),
+    "a mapping for a number": (
+        "recipes/digits/epochs",
+        {"a": 1},
+        "epochs: a mapping: input should be a valid integer",
+    ),
     "no seeds": ("seeds", [], "seeds: []: list should have at least 1 item"),
     "method setting out of range": (f"{BKD}/blur_ratio", 1.5, "blur_ratio: 1.5: input should be less than 1"),
     "method setting unknown": (f"{BKD}/alpha", 1.0, "methods.bkd.settings.alpha: unknown key; allowed: label_"),
@@ -120,6 +139,51 @@ def test_bad_params_are_told_in_one_line(digits, case):
 )
 def test_values_edited_by_hand_where_they_take_effect_are_honoured(digits, path, value):
     check(validated(Params, edited(digits, path, value), where=""))
+
+
+def test_a_teacher_and_a_run_have_no_results_in_one_place(digits):
+    bad = edited(digits, "teachers/image-ce-s0", digits["teachers"]["resnet-digits"])
+    with pytest.raises(InputError, match="teachers.image-ce-s0: a run is called so too"):
+        check(validated(Params, bad, where=""))
+
+
+def test_what_a_mapping_holds_is_not_told(digits):
+    bad = edited(digits, "recipes/digits/schedule/warmup_epochs", 99)
+    with pytest.raises(InputError) as told:
+        validated(Params, bad, where="")
+    assert str(told.value) == "params.yaml: recipes.digits: warmup_epochs 99 leave nothing of 20 epochs"
+
+
+@pytest.mark.parametrize("written", ["1e-3", "1E-3", "1.0e-3", ".1e-2", "+1e-3", "0.001", "1.e-3"])
+def test_numbers_are_read_as_dvc_reads_them(digits, tmp_path, written):
+    text = yaml.safe_dump(edited(digits, "recipes/digits/optimiser/lr", 0.54321))
+    assert "0.54321" in text
+    (tmp_path / "params.yaml").write_text(text.replace("0.54321", written))
+    assert load_params(tmp_path / "params.yaml").recipes["digits"].optimiser.lr == 0.001
+
+
+@pytest.mark.parametrize("text", ["", "# nothing but this\n"])
+def test_an_empty_file_is_told_with_how_to_get_it_back(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"params.yaml: empty: `git checkout .*params.yaml` brings"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"model": "vit_tiny_patch16_224.augreg_in21k"},
+            "model: .*: wanted timm's name without the tag, which goes",
+        ),
+        ({"weights_sha256": "f37072fd"}, 'weights_sha256: "f37072fd": a SHA-256 has 64 digits, 0-9 and a-f'),
+    ],
+)
+def test_every_pattern_says_what_it_wants(composed, changes, expected):
+    content = composed("table=tiny")
+    content["teachers"]["vit-digits"]["settings"] |= changes
+    with pytest.raises(InputError, match=f"teachers.vit-digits.settings.{expected}"):
+        check(validated(Params, content, where=""))
 
 
 def test_unreadable_yaml_is_told_in_one_line(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from bkdsnn.errors import InputError
 from bkdsnn.params.check import check
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Params
@@ -29,6 +30,23 @@ def test_every_table_composes_and_holds_together(composed, table):
 
 def test_the_committed_params_are_the_composition_of_the_defaults(composed):
     assert yaml.safe_load((ROOT / "params.yaml").read_text()) == composed()
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("seeds=0", r"seeds: 0: wanted a list: seeds=\[0\]"),
+        ("rows.image-ce=null", "rows.image-ce: null: wanted dataset, student, teacher, method, recipe"),
+        ("+rows.new={dataset:digits,student:sew-digits}", r"rows.new.teacher: missing \(null: none\)"),
+        ("rows.image-ce.dataset=[digits]", r"rows.image-ce: '\['digits'\]' is missing in datasets; there are"),
+        (f"+rows.{'x' * 120}={{dataset:digits}}", r"rows.xxx+...: a key has at most 100 letters"),
+        ("seds=[0]", "Could not override 'seds'"),
+    ],
+)
+def test_what_cannot_be_composed_is_told_in_one_line(composed, override, expected):
+    with pytest.raises(InputError, match=expected) as told:
+        composed(override)
+    assert "\n" not in str(told.value)
 
 
 def test_blur_ratio_reaches_the_methods_that_blur_and_nothing_else(composed):

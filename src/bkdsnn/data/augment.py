@@ -37,14 +37,15 @@ def shifted(inputs: np.ndarray, *, keys: Tensor, reach: int) -> np.ndarray:
 
 
 class RandAugment:
-    """timm's RandAugment of RGB images, as timm's training transform sets it up for one image size and mean colour."""
+    """timm's RandAugment of RGB images, as timm's bicubic training transform sets it up for one image size and mean."""
 
     def __init__(self, name: str, *, size: int, mean: tuple[float, ...]) -> None:
         from timm.data.auto_augment import rand_augment_transform
 
         colour = tuple(min(255, round(255 * value)) for value in mean)
+        hparams = {"translate_const": int(size * 0.45), "img_mean": colour, "interpolation": Image.Resampling.BICUBIC}
         try:
-            self._operators = rand_augment_transform(name, {"translate_const": int(size * 0.45), "img_mean": colour})
+            self._operators = rand_augment_transform(name, hparams)
         except (AssertionError, ValueError) as error:
             raise InputError(f"augmentation.rand_augment: timm does not know '{name}'") from error
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bkdsnn.contracts import Shape
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.augment import RandAugment, flipped, kept_after_erasing, resized_crops, shifted
 from bkdsnn.data.event_augment import snn_augmented
@@ -14,6 +15,8 @@ from bkdsnn.data.mixup import Partners, mix_of, mixed_labels, paste
 from bkdsnn.errors import InputError
 from bkdsnn.params.recipe import Augmentation
 from bkdsnn.seeding import draw_keys
+
+PACKED = "augmentation.resized_crop: is for images that stay in files, this data set is packed"
 
 
 class View(NamedTuple):
@@ -42,6 +45,17 @@ def view_of(epoch: int, *, rules: Augmentation) -> int:
     return epoch % rules.views + (rules.views if off else 0)
 
 
+def operators(rules: Augmentation, *, shape: Shape, mean: tuple[float, ...]) -> RandAugment | None:
+    """A recipe's RandAugment, if it has one; `InputError` where its augmentation does not fit samples of this shape."""
+    if rules.snn_augment and len(shape) != 4:
+        raise InputError(f"augmentation.snn_augment: is for event frames (T, 2, H, W), samples here are {shape}")
+    if rules.rand_augment is None:
+        return None
+    if shape[:-2] != (3,):
+        raise InputError(f"augmentation.rand_augment: is for images of 3 channels, samples here are {shape}")
+    return RandAugment(rules.rand_augment, size=min(shape[-2:]), mean=mean)
+
+
 class Views:
     """The views of a data set's samples, or (augmentation None) the samples as they are.
 
@@ -57,17 +71,9 @@ class Views:
         self._partners = Partners(
             data.splits["train"], samples=len(data.labels), augment_seed=augmentation.augment_seed
         )
-        self._rand_augment = None
-        shape, images = data.input_shape, data.input_shape[:-2] == (3,)
-        if augmentation.rand_augment is not None:
-            if not images:
-                raise InputError(f"augmentation.rand_augment: is for images of 3 channels, samples here are {shape}")
-            mean = data.normalise.mean
-            self._rand_augment = RandAugment(augmentation.rand_augment, size=min(self._size), mean=mean)
+        self._rand_augment = operators(augmentation, shape=data.input_shape, mean=data.normalise.mean)
         if augmentation.resized_crop is not None and not isinstance(data.inputs, ImageFiles):
-            raise InputError("augmentation.resized_crop: is for images that stay in files, this data set is packed")
-        if augmentation.snn_augment and len(shape) != 4:
-            raise InputError(f"augmentation.snn_augment: is for event frames (T, 2, H, W), samples here are {shape}")
+            raise InputError(PACKED)
 
     @property
     def is_cheap(self) -> bool:

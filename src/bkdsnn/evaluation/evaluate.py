@@ -1,5 +1,6 @@
 """What a trained network is worth: its folder under `results/runs/`."""
 
+import logging
 import math
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from bkdsnn.distributed.device import this_device
 from bkdsnn.evaluation import neurobench
 from bkdsnn.evaluation.activity import FiringRates, Predictions, SpikeCounter, parameter_count, predictions
 from bkdsnn.evaluation.calibration import expected_calibration_error
+from bkdsnn.evaluation.doubts import doubts
 from bkdsnn.evaluation.energy import OperationCounter, Operations
 from bkdsnn.evaluation.feature_maps import FeatureMaps, feature_maps
 from bkdsnn.files import digest, new_folder, read_json, write_csv, write_json
@@ -23,6 +25,8 @@ from bkdsnn.provenance.versions import made_with
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.tracking.tracker import AnyTracker
 from bkdsnn.trained import load_trained
+
+log = logging.getLogger(__name__)
 
 MAP_CLASSES = 6  # of so many classes the first test sample is shown in the figures
 
@@ -77,6 +81,8 @@ def evaluate_network(
     make_deterministic(threads=recipe.threads)
     device = this_device(portable=recipe.portable)
     found = _look(source, part, batches=Batches(data, batch_size=recipe.batch_size, device=device))
+    for doubt in doubts(found.last, found.rates):
+        log.warning("%s: %s", target.name, doubt)
     facts = {**facts, **_provenance(source), "evaluated_with": made_with(device)}
     with new_folder(target) as folder:
         _write(folder, found, facts=facts, split=data.manifest["facts"]["split"])

@@ -1,16 +1,17 @@
 """A network of another library as one of ours: inputs resized, features tapped by module name, weights loaded."""
 
 import difflib
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.errors import InputError
-from bkdsnn.layers.weights import load_weights, read_weights
-from bkdsnn.params.recipe import Closed, Key
+from bkdsnn.layers.weights import check_name, load_weights, read_weights
+from bkdsnn.params.recipe import Closed, Key, spelt
 from bkdsnn.paths import raw_data
 
 HUB = "hub:"
@@ -28,7 +29,7 @@ class PretrainedSettings(Closed):
     tokens: what is taken of a transformer's tokens `[B, N, C]`: the class token or the mean of the others.
     input_size: height and width that inputs are resized to (null: they stay as they are).
     weights: null starts at random; `hub:TAG` downloads what the library calls so; anything else is a file below
-    `BKDSNN_DATA`, whose SHA-256 may be given. new_head leaves the classifier of the weights out.
+    `BKDSNN_DATA`. The SHA-256 of either's file may be given. new_head leaves the classifier of the weights out.
     """
 
     taps: Annotated[dict[Key, str], AfterValidator(_has_last)]
@@ -36,7 +37,7 @@ class PretrainedSettings(Closed):
     input_size: PositiveInt | None
     interpolation: Literal["bilinear", "bicubic"]
     weights: str | None
-    weights_sha256: str | None = Field(pattern="^[0-9a-f]{64}$")
+    weights_sha256: Annotated[str, spelt("[0-9a-f]{64}", "a SHA-256 has 64 digits, 0-9 and a-f")] | None
     new_head: bool
 
 
@@ -64,28 +65,51 @@ class PretrainedNetwork(nn.Module):
         if settings.weights is None:
             return
         if settings.weights.startswith(HUB):
-            try:
-                state = self.download(settings.weights.removeprefix(HUB))
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                reason = " ".join(str(error).split())[:200]
-                raise InputError(
-                    f"weights: {settings.weights} could not be downloaded ({type(error).__name__}: {reason}); "
-                    f"a file below {raw_data()} can be named instead"
-                ) from error
+            state = self._published(settings.weights.removeprefix(HUB))
         else:
             state = read_weights(raw_data() / settings.weights, expected_sha256=settings.weights_sha256)
-        load_weights(self.model, state, source=settings.weights, new=self.head if settings.new_head else ())
+        load_weights(self.model, state, source=settings.weights, head=self.head, new_head=settings.new_head)
 
-    def download(self, tag: str) -> dict[str, Tensor]:
-        """The library's own weights of that name."""
+    def download(self, tag: str) -> Path:
+        """The file of the library's own weights of that name; it is not opened."""
         raise NotImplementedError
+
+    def adapted(self, tag: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of that file as the library's model takes them."""
+        return state
+
+    def _published(self, tag: str) -> dict[str, Tensor]:
+        try:
+            path = self.download(tag)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"weights: {HUB}{tag} could not be downloaded ({type(error).__name__}: {reason}); "
+                f"a file below {raw_data()} can be named instead"
+            ) from error
+        check_name(path)
+        state = read_weights(path, expected_sha256=self.settings.weights_sha256)
+        try:
+            return self.adapted(tag, state)
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+            raise InputError(f"weights: {HUB}{tag} do not fit: {' '.join(str(error).split())[:200]}") from error
 
     def forward(self, inputs: Tensor) -> NetOutput:
         size = self.settings.input_size
         if size is not None and inputs.shape[-2:] != (size, size):
             inputs = F.interpolate(inputs, (size, size), mode=self.settings.interpolation, align_corners=False)
-        logits = self.model(inputs)
-        features = {name: self._feature(self._tapped.pop(name)).unsqueeze(0) for name in self.settings.taps}
+        self._tapped.clear()
+        try:
+            logits = self.model(inputs)
+        except AssertionError as error:  # how timm's models refuse a size
+            raise InputError(f"input_size: {size or 'null'}: {' '.join(str(error).split())}") from error
+        if not isinstance(logits, Tensor):
+            raise InputError(f"the model gives a {type(logits).__name__}, wanted logits: no option may change that")
+        features = {}
+        for feature, name in self.settings.taps.items():
+            if feature not in self._tapped:
+                raise InputError(f"taps.{feature}: '{name}' is never called{self._called_instead(name, inputs)}")
+            features[feature] = self._feature(feature, self._tapped.pop(feature)).unsqueeze(0)
         return NetOutput(logits=logits.unsqueeze(0), features=features)
 
     def _keeper(self, feature: str):
@@ -94,18 +118,46 @@ class PretrainedNetwork(nn.Module):
 
         return keep
 
-    def _feature(self, output: Tensor) -> Tensor:
+    def _feature(self, feature: str, output: Tensor) -> Tensor:
         """A module's output as map `[B, C, H, W]` or vector `[B, C]`."""
+        if not isinstance(output, Tensor) or output.dim() not in (2, 3, 4):
+            found = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
+            raise InputError(
+                f"taps.{feature}: '{self.settings.taps[feature]}' gives {found}, wanted a map (B, C, H, W), tokens "
+                "(B, N, C) or a vector (B, C)"
+            )
         if output.dim() == 4 and getattr(self.model, "output_fmt", "NCHW") == "NHWC":
             return output.permute(0, 3, 1, 2)  # [B, C, H, W]
         if output.dim() != 3:
             return output
-        prefix = getattr(self.model, "num_prefix_tokens", 1)
         if self.settings.tokens == "mean":
-            return output[:, prefix:].mean(1)  # [B, C]
-        if prefix == 0:
-            raise InputError("tokens: class: the network has no class token, use mean")
+            return output[:, self._prefix_tokens(output) :].mean(1)  # [B, C]
+        if self._prefix_tokens(output) == 0 or getattr(self.model, "cls_token", None) is None:
+            raise InputError(f"tokens: class: '{self.settings.taps[feature]}' has no class token, use mean")
         return output[:, 0]
+
+    def _prefix_tokens(self, tokens: Tensor) -> int:
+        """How many of the tokens `[B, N, C]` come before those of the patches."""
+        patches = getattr(getattr(self.model, "patch_embed", None), "num_patches", None)
+        if patches == tokens.shape[1]:
+            return 0  # before the others are put there, as in CaiT
+        has_class_token = getattr(self.model, "cls_token", None) is not None
+        return getattr(self.model, "num_prefix_tokens", int(has_class_token))
+
+    def _called_instead(self, name: str, inputs: Tensor) -> str:
+        """Which modules are called, those of the name's own first."""
+        called: list[str] = []
+        hooks = [
+            module.register_forward_hook(lambda *_, known=known: called.append(known))
+            for known, module in self.model.named_modules()
+        ]
+        self.model(inputs)
+        for hook in hooks:
+            hook.remove()
+        own = [known for known in called if known.startswith(f"{name}.")]
+        outer = min((known.count(".") for known in own), default=0)
+        near = [known for known in own if known.count(".") == outer] or difflib.get_close_matches(name, called, n=5)
+        return f", try {', '.join(near[-5:])}" if near else ""
 
 
 def _nearest(name: str, names: list[str]) -> str:

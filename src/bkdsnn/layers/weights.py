@@ -1,7 +1,9 @@
 """Weights that others trained: read from a file without unpickling code, and loaded with a check of every shape."""
 
-from collections.abc import Iterable
+import re
+from argparse import Namespace
 from pathlib import Path
+from urllib.parse import urlparse
 
 import torch
 from safetensors.torch import load_file
@@ -10,44 +12,93 @@ from torch import Tensor, nn
 from bkdsnn.errors import InputError
 from bkdsnn.files import sha256
 
+_NESTED = ("state_dict", "model", "net")  # where training scripts keep the tensors, beside epoch and optimiser
+_WRAPPED = ("module.", "_orig_mod.", "model.")  # what DDP, torch.compile and Lightning put before every name
+_COUNT = "num_batches_tracked"  # of batch norms; files from before torch 0.4.1 lack it
+
+
+def downloaded(url: str) -> Path:
+    """A published file in torch's folder (`TORCH_HOME`), fetched where it is not there."""
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), progress=False)
+    return path
+
+
+def check_name(path: Path) -> None:
+    """`InputError` where a downloaded file's SHA-256 is not the one, or does not begin as, its name says.
+
+    torch and torchvision publish `name-1234abcd.pth`, Hugging Face's cache calls large files by their sums.
+    """
+    found = re.search(r"-([0-9a-f]{8,64})\.", path.name) or re.fullmatch(r"([0-9a-f]{64})", path.resolve().name)
+    if found and not sha256(path).startswith(found[1]):
+        raise InputError(
+            f"{path}: its SHA-256 is {sha256(path)}, its name says {found[1]}: damaged or changed; once it is deleted "
+            "it is downloaded anew"
+        )
+
 
 def read_weights(path: Path, *, expected_sha256: str | None) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, or of a plain state dict as torchvision and timm publish them.
+    """The tensors of a safetensors file, or of a state dict as torchvision, timm and training scripts publish them.
 
-    Raises `InputError` where there is no such file, its SHA-256 is another, or it holds anything but tensors.
+    Raises `InputError` where there is no such file, its SHA-256 is another, or it has no state dict of tensors alone.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such weights file (BKDSNN_DATA says where data and weights lie)")
     if expected_sha256 is not None and sha256(path) != expected_sha256:
         raise InputError(f"{path}: its SHA-256 is {sha256(path)}, weights_sha256 says {expected_sha256}")
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        with torch.serialization.safe_globals([Namespace]):  # a script's arguments: a plain holder of values
+            state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # torch's restricted unpickler raises whatever damaged bytes lead it to
         raise _refused(path) from error
-    if not isinstance(state, dict) or not all(isinstance(entry, Tensor) for entry in state.values()):
+    if isinstance(state, dict):
+        state = next((state[name] for name in _NESTED if isinstance(state.get(name), dict)), state)
+    if not isinstance(state, dict) or not state or not all(isinstance(entry, Tensor) for entry in state.values()):
         raise _refused(path)
     return state
 
 
-def load_weights(model: nn.Module, state: dict[str, Tensor], *, source: str, new: Iterable[str]) -> None:
-    """Loads a state dict; the modules named in `new` keep their initial weights.
+def load_weights(
+    model: nn.Module, state: dict[str, Tensor], *, source: str, head: tuple[str, ...], new_head: bool
+) -> None:
+    """Loads a state dict; with `new_head` the modules named in `head` keep their initial weights.
 
-    Raises `InputError` that names the first entry which is missing, unknown, or of another shape (both are told).
+    Raises `InputError` that names the entries which are missing, or the first that is unknown or of another shape (both
+    are told). Batch norms whose file does not count their batches begin at 0, as in torch.
     """
-    fresh = tuple(f"{name}." for name in new)
+    classifier = tuple(f"{name}." for name in head)
+    fresh = classifier if new_head else ()
     own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(fresh)}
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(fresh)}
+    state = {name: tensor for name, tensor in _unwrapped(state, own).items() if not name.startswith(fresh)}
+    state |= {name: torch.zeros_like(own[name]) for name in own if name.endswith(_COUNT) and name not in state}
+    if missing := [f"'{name}' {tuple(tensor.shape)}" for name, tensor in own.items() if name not in state]:
+        more = f" (and {', '.join(missing[1:6])}{', ...' if len(missing) > 6 else ''})" if missing[1:] else ""
+        raise InputError(f"{source}: {missing[0]} of the network is missing{more}")
     for name, tensor in own.items():
-        if name not in state:
-            raise InputError(f"{source}: '{name}' {tuple(tensor.shape)} of the network is missing")
         if state[name].shape != tensor.shape:
             raise InputError(
                 f"{source}: '{name}' has shape {tuple(state[name].shape)}, the network's has {tuple(tensor.shape)}"
-                " (new_head: true starts with a new classifier)"
+                + _advice(name, classifier)
             )
     if unknown := [name for name in state if name not in own]:
         raise InputError(f"{source}: '{unknown[0]}' {tuple(state[unknown[0]].shape)} is unknown to the network")
     model.load_state_dict(state, strict=False)
+
+
+def _unwrapped(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict without what stands before all of its names and before none of the network's."""
+    for prefix in _WRAPPED:
+        if all(name.startswith(prefix) for name in state) and not any(name.startswith(prefix) for name in own):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
+
+
+def _advice(name: str, classifier: tuple[str, ...]) -> str:
+    if name.startswith(classifier):
+        return " (new_head: true starts with a new classifier)"
+    return " (the weights are of another picture or patch size)" if "pos_embed" in name else ""
 
 
 def _refused(path: Path) -> InputError:

@@ -1,14 +1,16 @@
 """Any model that `timm.create_model` knows; ViT-Small/16 and ViT-Base/16 teach the Spikingformers."""
 
 import difflib
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
 from torch import Tensor
 
 from bkdsnn.contracts import Shape
 from bkdsnn.errors import InputError
 from bkdsnn.layers.pretrained import PretrainedNetwork, PretrainedSettings
+from bkdsnn.layers.weights import downloaded
+from bkdsnn.params.recipe import spelt
 
 
 class Settings(PretrainedSettings):
@@ -17,7 +19,7 @@ class Settings(PretrainedSettings):
     `weights: hub:augreg_in21k_ft_in1k` downloads the weights of that tag.
     """
 
-    model: str = Field(pattern=r"^[a-z0-9_]+$")
+    model: Annotated[str, spelt("[a-z0-9_]+", "wanted timm's name without the tag, which goes to weights: hub:TAG")]
     options: dict[str, Any]
 
 
@@ -30,6 +32,8 @@ class Network(PretrainedNetwork):
         if not timm.is_model(settings.model):
             near = difflib.get_close_matches(settings.model, timm.list_models(), n=5)
             raise InputError(f"timm has no model '{settings.model}'; the nearest are {', '.join(near) or '(none)'}")
+        if settings.options.get("features_only"):
+            raise InputError("options.features_only: such a model has no logits; taps name the features")
         try:
             model = timm.create_model(settings.model, num_classes=classes, in_chans=input_shape[-3], **settings.options)
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
@@ -38,8 +42,30 @@ class Network(PretrainedNetwork):
         self.head = (classifier,) if isinstance(classifier, str) else tuple(classifier)
         super().__init__(settings, model, input_shape=input_shape)
 
-    def download(self, tag: str) -> dict[str, Tensor]:
+    def download(self, tag: str) -> Path:
+        import timm
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+
+        tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{self.settings.model}.*")]
+        if tag not in tags:
+            raise InputError(f"weights: hub:{tag}: timm's '{self.settings.model}' has {', '.join(tags) or 'none'}")
+        source = timm.get_pretrained_cfg(f"{self.settings.model}.{tag}")
+        if not source.hf_hub_id:
+            return downloaded(source.url)
+        repository, _, revision = source.hf_hub_id.partition("@")
+        where = {"repo_id": repository, "revision": revision or None}
+        if source.hf_hub_filename:
+            return Path(hf_hub_download(filename=source.hf_hub_filename, **where))
+        try:
+            return Path(hf_hub_download(filename="model.safetensors", **where))
+        except EntryNotFoundError:
+            return Path(hf_hub_download(filename="pytorch_model.bin", **where))
+
+    def adapted(self, tag: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """As timm brings its own weights to the options of a model: position embeddings of another size, new names."""
         import timm
 
-        name = f"{self.settings.model}.{tag}"
-        return timm.create_model(name, pretrained=True, in_chans=3, **self.settings.options).state_dict()
+        name, overlay = f"{self.settings.model}.{tag}", {"state_dict": state, "custom_load": False}
+        options = {"pretrained": True, "in_chans": 3, "pretrained_cfg_overlay": overlay, **self.settings.options}
+        return timm.create_model(name, **options).state_dict()

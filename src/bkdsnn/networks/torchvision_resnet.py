@@ -1,12 +1,12 @@
 """torchvision's ResNet-18, -34 and -50 (He et al. 2016, arXiv:1512.03385): the teachers of the SEW-ResNets."""
 
+from pathlib import Path
 from typing import Literal
-
-from torch import Tensor
 
 from bkdsnn.contracts import Shape
 from bkdsnn.errors import InputError
 from bkdsnn.layers.pretrained import PretrainedNetwork, PretrainedSettings
+from bkdsnn.layers.weights import downloaded
 
 
 class Settings(PretrainedSettings):
@@ -28,7 +28,10 @@ class Network(PretrainedNetwork):
         model = get_model(f"resnet{settings.depth}", weights=None, num_classes=classes)
         super().__init__(settings, model, input_shape=input_shape)
 
-    def download(self, tag: str) -> dict[str, Tensor]:
+    def download(self, tag: str) -> Path:
         from torchvision.models import get_model_weights
 
-        return get_model_weights(f"resnet{self.settings.depth}")[tag].get_state_dict(progress=False, check_hash=True)
+        known = get_model_weights(f"resnet{self.settings.depth}").__members__
+        if tag not in known:
+            raise InputError(f"weights: hub:{tag}: torchvision has {', '.join(known)}")
+        return downloaded(known[tag].url)

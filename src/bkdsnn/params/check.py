@@ -79,6 +79,8 @@ def _check_runs(params: Params) -> None:
         raise InputError(
             f"{FILE}: table: '{params.table}', but the runs are those of {made}; {_HOW.format('table=NAME')}"
         )
+    if both := sorted(set(params.runs) & set(params.teachers)):
+        raise InputError(f"{FILE}: teachers.{both[0]}: a run is called so too, and their results lie side by side")
     expected = runs_of(rows=plain["rows"], seeds=params.seeds, table=params.table, parts=plain)
     if set(expected) != set(params.runs):
         odd = sorted(set(expected) ^ set(params.runs))[0]

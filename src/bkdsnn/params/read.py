@@ -24,20 +24,29 @@ def validated(model: type[Model], content: object, *, where: str) -> Model:
 
 
 def _told(model: type[BaseModel], error: Any, where: str) -> str:
-    path = [str(part) for part in error["loc"] if part != "[key]"]
+    path = [_short(str(part)) for part in error["loc"] if part != "[key]"]
     key = ".".join(([where] if where else []) + path)
-    value = json.dumps(error["input"], default=str)
-    value = value if len(value) <= 60 else f"{value[:57]}..."
     if error["type"] == "extra_forbidden":
         allowed = _keys_at(model, error["loc"][:-1])
         close = difflib.get_close_matches(path[-1], allowed, n=1)
         return f"{key}: unknown key; {f'did you mean {close[0]}? ' if close else ''}allowed: {', '.join(allowed)}"
     if error["type"] == "missing":
         return f"{key}: missing"
-    if error["type"] == "string_pattern_mismatch":
-        return f"{key}: {value}: a key is made of a-z, 0-9, _ and -"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{key or 'the whole file'}: {value}: {message[0].lower()}{message[1:]}"
+    return f"{key or 'the whole file'}: {_value(error)}{message[0].lower()}{message[1:]}"
+
+
+def _value(error: Any) -> str:
+    """What was given, in front of what was wanted; of a mapping, whose content says nothing here, that it is one."""
+    given = error["input"]
+    nested = isinstance(given, dict | list) and any(isinstance(entry, dict | list) for entry in given)
+    if given and (isinstance(given, dict) or nested):
+        return "" if error["type"] == "value_error" else f"a {'mapping' if isinstance(given, dict) else 'list'}: "
+    return f"{_short(json.dumps(given, default=str))}: "
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _keys_at(model: type[BaseModel], loc: tuple) -> list[str]:

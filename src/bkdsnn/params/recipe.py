@@ -1,9 +1,11 @@
 """How a network is trained: the closed schema of a recipe, and of every other mapping."""
 
 import json
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -14,7 +16,25 @@ from pydantic import (
     model_validator,
 )
 
-Key = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+from bkdsnn.params.runs import LONGEST
+
+
+def spelt(pattern: str, wanted: str) -> AfterValidator:
+    """Strings that a pattern describes; for others `wanted` is said."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(wanted)
+        return value
+
+    return AfterValidator(check)
+
+
+Key = Annotated[
+    str, spelt(rf"[a-z0-9_-]{{1,{LONGEST}}}", f"a key is made of a-z, 0-9, _ and -, of {LONGEST} of them at most")
+]
+DerivedKey = Annotated[str, spelt("[a-z0-9_-]{1,220}", "a key is made of a-z, 0-9, _ and -")]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -69,7 +89,10 @@ class Augmentation(Closed):
     resized_crop: ResizedCrop | None
     flip: Probability
     shift: NonNegativeInt
-    rand_augment: Annotated[str, Field(pattern=r"^rand(-(m|n|p|mstd|mmax|inc)[0-9.]+)+$")] | None
+    rand_augment: (
+        Annotated[str, spelt(r"rand(-(m|n|p|mstd|mmax|inc)[0-9.]+)+", "timm's words are such as rand-m9-n2-mstd0.5")]
+        | None
+    )
     snn_augment: bool
     mixup: Mixup | None
     erase: Probability

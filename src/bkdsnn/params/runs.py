@@ -6,6 +6,9 @@ Plain dicts in, plain dicts out; DVC imports this while it composes, so nothing 
 from bkdsnn import paths
 from bkdsnn.errors import InputError
 
+LONGEST = 100  # letters of a key: a cache is called by two, and files by 255 at most
+_PARTS = ("dataset", "student", "teacher", "method", "recipe")
+
 
 def cache_key(row: dict) -> str:
     """What one cache of teacher outputs is called: it serves all rows with this teacher and recipe."""
@@ -14,6 +17,8 @@ def cache_key(row: dict) -> str:
 
 def runs_of(*, rows: dict, seeds: list[int], table: str, parts: dict[str, dict]) -> dict[str, dict]:
     """One run per row and seed; citations stay behind, so that a corrected one retrains nothing."""
+    if not isinstance(seeds, list):
+        raise InputError(f"seeds: {seeds!r}: wanted a list: seeds=[{seeds}]")
     return {
         f"{key}-s{seed}": _run(key, row, seed=seed, table=table, parts=parts)
         for key, row in rows.items()
@@ -25,6 +30,7 @@ def caches_of(*, rows: dict, recipes: dict[str, dict], teachers: dict[str, dict]
     """The caches that the rows read, by key."""
     caches: dict[str, dict] = {}
     for key, row in rows.items():
+        _check_row(key, row)
         if not row["teacher"] or not _part("recipes", row["recipe"], recipes, key)["cache"]["enabled"]:
             continue
         teacher = _part("teachers", row["teacher"], teachers, key)
@@ -48,10 +54,10 @@ def teacher_runs_of(*, teachers: dict[str, dict], methods: dict[str, dict]) -> d
 
 
 def _run(key: str, row: dict, *, seed: int, table: str, parts: dict[str, dict]) -> dict:
-    for kind in ("dataset", "student", "method", "recipe"):
-        _part(f"{kind}s", row[kind], parts[f"{kind}s"], key)
-    if row["teacher"]:
-        _part("teachers", row["teacher"], parts["teachers"], key)
+    _check_row(key, row)
+    for kind in _PARTS:
+        if row[kind] or kind != "teacher":
+            _part(f"{kind}s", row[kind], parts[f"{kind}s"], key)
     return {
         "table": table,
         "row": key,
@@ -70,8 +76,18 @@ def _run(key: str, row: dict, *, seed: int, table: str, parts: dict[str, dict]) 
     }
 
 
+def _check_row(key: str, row: object) -> None:
+    """`InputError` for a row that is no mapping, or has no word on one of its parts."""
+    if len(key) > LONGEST:
+        raise InputError(f"rows.{key[:57]}...: a key has at most {LONGEST} letters")
+    if not isinstance(row, dict):
+        raise InputError(f"rows.{key}: {'null' if row is None else row}: wanted {', '.join(_PARTS)}")
+    if missing := [kind for kind in _PARTS if kind not in row]:
+        raise InputError(f"rows.{key}.{missing[0]}: missing{' (null: none)' if missing[0] == 'teacher' else ''}")
+
+
 def _part(kind: str, name: str, known: dict, asker: str, *, group: str = "rows") -> dict:
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise InputError(f"{group}.{asker}: '{name}' is missing in {kind}; there are {', '.join(known) or 'none'}")
     return known[name]
 

@@ -1,5 +1,6 @@
 """The closed schema of params.yaml: what may stand there, of which type, in which range."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -8,7 +9,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, model
 
 from bkdsnn.errors import InputError
 from bkdsnn.params.read import FILE, validated
-from bkdsnn.params.recipe import Closed, Key, Recipe
+from bkdsnn.params.recipe import Closed, DerivedKey, Key, Recipe, Seed
 
 
 def _unique(values: list) -> list:
@@ -52,7 +53,7 @@ class Teacher(Student):
     dataset: Key
     method: Key
     recipe: Key
-    seed: NonNegativeInt
+    seed: Seed
     features: list[str]
 
 
@@ -106,7 +107,7 @@ class Run(Closed):
 
     table: Key
     row: Key
-    seed: NonNegativeInt
+    seed: Seed
     dataset: Key
     student: Key
     teacher: Key | None
@@ -141,7 +142,7 @@ class Params(Closed):
     """All of params.yaml; the first five are the knobs (null: no single value, every row has its own)."""
 
     table: Key
-    seeds: Annotated[list[NonNegativeInt], Field(min_length=1), AfterValidator(_unique)]
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_unique)]
     blur_ratio: float | None = Field(ge=0.0, lt=1.0)
     time_steps: Annotated[int, Field(ge=1, le=64)] | None
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -152,9 +153,9 @@ class Params(Closed):
     methods: dict[Key, MethodPart]
     recipes: dict[Key, Recipe]
     rows: dict[Key, Row] = Field(min_length=1)
-    runs: dict[Key, Run] = Field(min_length=1)
+    runs: dict[DerivedKey, Run] = Field(min_length=1)
     teacher_runs: dict[Key, TeacherRun]
-    caches: dict[Key, CacheEntry]
+    caches: dict[DerivedKey, CacheEntry]
 
     def entry(self, group: str, key: str) -> Any:
         """An entry of `runs`, `teachers`, ...; `InputError` lists the keys there are."""
@@ -164,10 +165,21 @@ class Params(Closed):
         return entries[key]
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as the number that it is in YAML 1.2, DVC's; in YAML 1.1, PyYAML's, it is a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
+
+
 def load_params(path: Path = Path(FILE)) -> Params:
     """Reads and validates params.yaml; raises `InputError` with the first thing that is wrong."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: no readable YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        raise InputError(f"{path}: empty: `git checkout {path}` brings the committed one back")
     return validated(Params, content, where="")

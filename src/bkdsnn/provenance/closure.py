@@ -16,6 +16,8 @@ LEFT_OUT = {
     "src/bkdsnn/params/schema.py": "what may stand in params.yaml; what stands there is a dependency by itself",
     "src/bkdsnn/params/recipe.py": "the same of a recipe",
     "src/bkdsnn/params/read.py": "the same: it reads or refuses",
+    "src/bkdsnn/teachers/fit.py": "the same: what does not fit is refused before it is trained",
+    "src/bkdsnn/teachers/trial.py": "how that is found",
     "src/bkdsnn/distributed/launcher.py": "where processes run, not what they compute",
     "src/bkdsnn/distributed/gpu_pool.py": "the same",
     "src/bkdsnn/command.py": "how a stage is called, and how a mistake ends it",

@@ -35,12 +35,13 @@ class LiveTeacher:
         with torch.inference_mode():
             output = self.network(inputs)
         # Clones, as no loss may keep a tensor of inference mode for its backward.
-        features = {name: feature.clone() for name, feature in self.kept(output.features).items()}
+        features = {name: feature.clone() for name, feature in kept(output.features, features=self.features).items()}
         return NetOutput(logits=output.logits.clone(), features=features)
 
-    def kept(self, by_name: dict[str, Any]) -> dict[str, Any]:
-        """What belongs to the features that are asked for; `InputError` where the network has no such feature."""
-        for name in self.features:
-            if name not in by_name:
-                raise InputError(f"the teacher has no feature '{name}': it has {', '.join(by_name)}")
-        return {name: by_name[name] for name in self.features}
+
+def kept(by_name: dict[str, Any], *, features: list[str]) -> dict[str, Any]:
+    """What belongs to the features that are asked for; `InputError` where the network has no such feature."""
+    for name in features:
+        if name not in by_name:
+            raise InputError(f"the teacher has no feature '{name}': it has {', '.join(by_name)}")
+    return {name: by_name[name] for name in features}

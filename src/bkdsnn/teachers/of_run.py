@@ -14,7 +14,7 @@ from bkdsnn.data.views import view_count
 from bkdsnn.files import digest
 from bkdsnn.params.schema import Params, Run
 from bkdsnn.teachers.cached import CachedTeacher
-from bkdsnn.teachers.live import LiveTeacher, NoTeacher
+from bkdsnn.teachers.live import LiveTeacher, NoTeacher, kept
 from bkdsnn.trained import load_trained
 
 
@@ -47,4 +47,6 @@ def _live(run: Run, params: Params, *, data: ArrayData, device: torch.device) ->
         batches = Batches(seen, batch_size=recipe.batch_size, device=device)
         look = {"look": partial(batches.again, augmentation=recipe.augmentation)}
     live = LiveTeacher(network, features=part.features, **look)
-    return TeacherOfRun(live, live.kept(feature_shapes(network, input_shape=seen.input_shape)), digest(path))
+    return TeacherOfRun(
+        live, kept(feature_shapes(network, input_shape=seen.input_shape), features=part.features), digest(path)
+    )

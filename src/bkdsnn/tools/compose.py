@@ -12,8 +12,17 @@ CONF = Path(__file__).parents[1] / "conf"
 
 
 def compose(output: Path, overrides: list[str]) -> None:
-    """Writes the composition of `conf/config.yaml` with Hydra overrides such as `table=digits-blur`."""
-    compose_and_dump(output, str(CONF), None, "config", str(CONF.parents[1]), overrides)
+    """Writes the composition of `conf/config.yaml` with Hydra overrides such as `table=digits-blur`.
+
+    `InputError` where they cannot be.
+    """
+    try:
+        compose_and_dump(output, str(CONF), None, "config", str(CONF.parents[1]), overrides)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("hydra", "omegaconf"):
+            raise
+        said = " ".join(str(error).split()).removeprefix("InputError raised while resolving interpolation: ")
+        raise InputError(f"{' '.join(overrides)}: {said}") from error
 
 
 def check_table(overrides: list[str]) -> None:
@@ -27,6 +36,6 @@ def check_table(overrides: list[str]) -> None:
 if __name__ == "__main__":
     try:
         check_table(sys.argv[1:])
+        compose(Path(FILE), sys.argv[1:])
     except InputError as error:
         sys.exit(f"compose: {error}")
-    compose(Path(FILE), sys.argv[1:])

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from bkdsnn import environment
-from bkdsnn.build import make_method
+from bkdsnn.build import feature_shapes, make_method
 from bkdsnn.command import run_stage
 from bkdsnn.contracts import Batch, NetOutput
 from bkdsnn.data.batches import Batches
@@ -102,7 +102,8 @@ def _learner(
     student = build(parts["students"][name], input_shape=tuple(batch.inputs.shape[1:]), classes=10)
     apply_speed(student, Speed(channels_last=True, fused_neurons=True, compile=False))
     part = MethodPart(**main_method(parts["methods"]))
-    method = make_method(part, part.settings, student=student, teacher_output=cached(batch), batch=batch, seed=0)
+    shapes = feature_shapes(student, input_shape=tuple(batch.inputs.shape[1:]))
+    method = make_method(part, part.settings, student=shapes, teacher=cached.feature_shapes(), seed=0)
     return student.train(), method
 
 

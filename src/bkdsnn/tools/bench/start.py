@@ -10,7 +10,7 @@ import torch
 from torch.utils.benchmark import Timer
 
 from bkdsnn import paths
-from bkdsnn.build import make_method, make_network
+from bkdsnn.build import feature_shapes, make_method, make_network
 from bkdsnn.command import run_stage
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
@@ -92,8 +92,9 @@ def _steps(key: str, params: Params):
         make_deterministic(threads=threads)
         torch.utils.deterministic.fill_uninitialized_memory = fill
         student = make_network(params.students[run.student], data=data, seed=0)
+        shapes = feature_shapes(student, input_shape=data.input_shape)
         method = make_method(
-            params.methods[run.method], settings, student=student, teacher_output=cached(batch), batch=batch, seed=0
+            params.methods[run.method], settings, student=shapes, teacher=cached.feature_shapes(), seed=0
         )
         learner = Learner(student, method).train()
         optimiser = make_optimiser(learner, recipe.optimiser)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from bkdsnn.build import make_method
+from bkdsnn.build import feature_shapes, make_method
 from bkdsnn.contracts import Batch, NetOutput, Shape
 from bkdsnn.distributed.device import this_device
 from bkdsnn.distributed.fabric import make_fabric
@@ -55,8 +55,9 @@ def _measure(job: Job, taught: Taught) -> Measured:
     batches = {size: _batch(job, size, job.input_shape, device) for size in SIZES}
     student = build(job.student.model_dump(), input_shape=job.input_shape, classes=job.classes).to(device)
     apply_speed(student, job.recipe.speed)
+    shapes, output = feature_shapes(student, input_shape=job.input_shape), taught.outputs[first]
     method = make_method(
-        job.method, job.settings, student=student, teacher_output=taught.outputs[first], batch=batches[first], seed=0
+        job.method, job.settings, student=shapes, teacher=output.feature_shapes() if output else {}, seed=0
     )
     learner = Learner(student, method.to(device))
     module, optimiser = fabric.setup(learner, make_optimiser(learner, job.recipe.optimiser))
