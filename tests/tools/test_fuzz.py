@@ -1,5 +1,6 @@
 """Damaged input: readers end in an `InputError`, and the tool finds those that do not."""
 
+import hashlib
 import os
 import random
 import sys
@@ -25,6 +26,67 @@ def test_no_damaged_recording_ends_in_anything_but_an_input_error_that_names_it(
     outcomes = [bench.run(case, seed="test") for case in range(CASES)]
     assert [(case, outcome) for case, outcome in enumerate(outcomes) if outcome.found] == []
     assert sum(outcome.verdict == "refused" for outcome in outcomes) > CASES / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "old", "new", "why"),
+    [
+        ("registered model", "network.json", b'"stem_stride": 1', b'"stem_stride": "x"', "settings.stem_stride"),
+        (
+            "registered model",
+            "network.json",
+            b'"input_shape"',
+            b'"shape"',
+            "network.json: describes no network (KeyError",
+        ),
+        ("registered model", "network.json", b'"blocks": [\n      1', b'"blocks": [\n      99999999999', "blocks"),
+        (
+            "registered model",
+            "network.json",
+            b'"widths": [\n      2',
+            b'"widths": [\n      99999',
+            "is not as in the netw",
+        ),
+        ("registered model", "weights.safetensors", b'"F32"', b'"F33"', "weights.safetensors: no readable safetensors"),
+        ("trained network", "last.safetensors", b'"F32"', b'"F33"', "last.safetensors: no readable safetensors file"),
+        (
+            "trained network",
+            "manifest.json",
+            b'"sha256"',
+            b'"sums"',
+            "missing, or its bytes do not match manifest.json",
+        ),
+        ("teacher cache", "manifest.json", b'"shard_samples": 8', b'"shard_samples": 0', "'shard_samples' is not as"),
+        (
+            "teacher cache",
+            "manifest.json",
+            b'"outputs"',
+            b'"output"',
+            "manifest.json: 'outputs' is not as written; rebuild",
+        ),
+        ("teacher cache", "index.npy", b"<i8", b"<f8", "index.npy: no list of samples; rebuild it"),
+        ("teacher cache", "view-000-shard-00000.safetensors", b"[8,1,3]", b"[8,3,1]", "not 'logits' [8, ...]; rebuild"),
+        ("prepared data", "train.npy", bytes(8), b"\0\0\0\0\0\0\0\1", "train.npy: not integers of 0 to 11; run `dvc"),
+        ("prepared data", "labels.npy", b"'descr': ", b"'descr': (", "labels.npy: no readable array; run `dvc"),
+    ],
+)
+def test_what_was_altered_together_with_its_hash_is_named(tmp_path, name, file, old, new, why):
+    from bkdsnn.tools.fuzz import folders
+
+    target = next(target for target in folders.TARGETS if target.name == name)
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    target.write(folder)
+    whole = (folder / file).read_bytes()
+    altered = whole.replace(old, new, 1)
+    assert altered != whole
+    for path in folder.iterdir():
+        before, after = (hashlib.sha256(content).hexdigest().encode() for content in (whole, altered))
+        path.write_bytes(altered if path.name == file else path.read_bytes().replace(before, after))
+    with pytest.raises(InputError) as caught:
+        target.read(folder, folder / file)
+    assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow
