@@ -1,5 +1,5 @@
 # make help lists the doors. Everything is installed into .venv from requirements.lock; nothing else is needed but
-# Python 3.11+ and git.
+# Python 3.11 to 3.13 and git.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -17,10 +17,10 @@ help: ## this list
 setup: $(READY) ## .venv with the exact versions of requirements.lock
 
 $(READY): requirements.lock
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "bkdsnn needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "bkdsnn: requirements.lock is for Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name one of those: PYTHON=python3.13")'
 	@echo "installing into $(VENV): 6.6 GB, 2 minutes or more"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	touch $(READY)
 
 .PHONY: repro
@@ -64,11 +64,11 @@ bench: $(READY) ## what events, images, the cache, start-up and a training step 
 
 .PHONY: check-cache
 check-cache: $(READY) ## stored teacher outputs against the live teacher (KEY=... for one cache)
-	$(RUN) python -m bkdsnn.tools.check_cache $(KEY)
+	$(RUN) python -m bkdsnn.tools.check_cache $(if $(KEY),"$(KEY)")
 
 .PHONY: torture
-torture: $(READY) ## kill a dvc repro 20 times and compare its bytes with an unbroken one (SEED=... for other moments)
-	$(RUN) python -m bkdsnn.tools.torture "$(SEED)"
+torture: $(READY) ## break a small dvc repro by kills, signals, full disks; compare bytes with an unbroken one (SEED=... for other moments)
+	$(RUN) python -m bkdsnn.tools.torture.start "$(SEED)"
 
 .PHONY: fuzz
 fuzz: $(READY) ## damage input of every kind and read it (SEED=... MINUTES=4, or COUNT=... of each kind; ONLY=npz)
@@ -76,19 +76,19 @@ fuzz: $(READY) ## damage input of every kind and read it (SEED=... MINUTES=4, or
 
 .PHONY: params
 params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)
-	$(RUN) python -m bkdsnn.tools.compose $(if $(TABLE),table=$(TABLE))
+	$(RUN) python -m bkdsnn.tools.compose $(if $(TABLE),"table=$(TABLE)")
 
 .PHONY: plan
 plan: $(READY) ## what a table would cost here and on a GPU (TABLE=imagenet ARGS='gpu_tflops=989 utilisation=0.3')
-	$(RUN) python -m bkdsnn.tools.plan.table $(if $(TABLE),table=$(TABLE)) $(ARGS)
+	$(RUN) python -m bkdsnn.tools.plan.table $(if $(TABLE),"table=$(TABLE)") $(ARGS)
 
 .PHONY: export
 export: $(READY) ## a trained student as a NIR file (STUDENT=image-bkd-s0)
-	$(RUN) python -m bkdsnn.tools.export $(STUDENT)
+	@$(RUN) python -m bkdsnn.tools.export "$(STUDENT)"
 
 .PHONY: register
 register: $(READY) ## the winning student of the table (ROW=... of one row) as a model in MLflow
-	$(RUN) python -m bkdsnn.tools.register $(if $(TABLE),--table $(TABLE)) $(if $(ROW),--row $(ROW))
+	$(RUN) python -m bkdsnn.tools.register $(if $(TABLE),--table "$(TABLE)") $(if $(ROW),--row "$(ROW)")
 
 .PHONY: readme
 readme: $(READY) ## the committed table into README.md
@@ -99,6 +99,10 @@ page: $(READY) ## all tables and figures as one page, results/index.html
 	$(RUN) python -m bkdsnn.tools.page
 
 .PHONY: clean
-clean: ## remove .venv, data, models, states of killed runs (DVC restores what .dvc/cache holds; results and mlflow.db stay)
-	rm -rf $(VENV) .resume data models raw/digits-dvs dvc_plots .pytest_cache .ruff_cache
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+clean: ## remove data, models, states of killed runs (DVC restores what .dvc/cache holds; results and mlflow.db stay)
+	rm -rf .resume data models raw/digits-dvs dvc_plots .pytest_cache .ruff_cache
+	find . -name $(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: clean-venv
+clean-venv: ## remove .venv (6.6 GB; the next target that needs it installs it anew)
+	rm -rf $(VENV)

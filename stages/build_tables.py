@@ -1,14 +1,15 @@
 """Stage build_tables@<table>: from evaluated runs to the table and its figures."""
 
 from bkdsnn import portable
+from bkdsnn.command import begin, run_stage
 
 if __name__ == "__main__":
+    begin()
     portable.use()  # before numpy and torch are imported
 
 import logging
 
 from bkdsnn import paths
-from bkdsnn.command import run_stage
 from bkdsnn.files import digest, new_folder, write_json
 from bkdsnn.params.schema import load_params
 from bkdsnn.tracking.tracker import report_tracker

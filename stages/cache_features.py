@@ -1,12 +1,13 @@
 """Stage cache_features@<teacher>-<recipe>: the teacher's outputs for every view of the training split."""
 
 from bkdsnn import portable
+from bkdsnn.command import begin, run_stage
 
 if __name__ == "__main__":
+    begin()
     portable.use_for("caches")  # before numpy and torch are imported
 
 from bkdsnn import paths
-from bkdsnn.command import run_stage
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
 from bkdsnn.distributed import launcher

@@ -1,12 +1,13 @@
 """Stage evaluate@<run>: what the trained student is worth on the test split."""
 
 from bkdsnn import portable
+from bkdsnn.command import begin, run_stage
 
 if __name__ == "__main__":
+    begin()
     portable.use_for("runs")  # before numpy and torch are imported
 
 from bkdsnn import paths
-from bkdsnn.command import run_stage
 from bkdsnn.evaluation.of_model import evaluate_model
 from bkdsnn.params import cards
 from bkdsnn.params.schema import load_params

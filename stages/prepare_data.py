@@ -1,12 +1,13 @@
 """Stage prepare_data@<dataset>: from the data set as published to arrays and a manifest."""
 
 from bkdsnn import portable
+from bkdsnn.command import begin, run_stage
 
 if __name__ == "__main__":
+    begin()
     portable.use()  # before numpy and torch are imported
 
 from bkdsnn import paths, plugins
-from bkdsnn.command import run_stage
 from bkdsnn.files import new_folder
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import load_params

@@ -1,15 +1,16 @@
 """Stage train_student@<run>: a spiking network learns the task, under a teacher where the run has one."""
 
 from bkdsnn import portable
+from bkdsnn.command import begin, run_stage
 
 if __name__ == "__main__":
+    begin()
     portable.use_for("runs")  # before numpy and torch are imported
 
 from pathlib import Path
 
 from bkdsnn import paths
 from bkdsnn.build import feature_shapes, make_method, make_network
-from bkdsnn.command import run_stage
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.files import digest
 from bkdsnn.params.schema import load_params

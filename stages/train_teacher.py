@@ -1,13 +1,14 @@
 """Stage train_teacher@<teacher>: an ANN learns the task by cross-entropy, in the same loop as the students."""
 
 from bkdsnn import portable
+from bkdsnn.command import begin, run_stage
 
 if __name__ == "__main__":
+    begin()
     portable.use_for("teachers")  # before numpy and torch are imported
 
 from bkdsnn import paths
 from bkdsnn.build import feature_shapes, make_method, make_network
-from bkdsnn.command import run_stage
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.files import digest
 from bkdsnn.params.schema import load_params

@@ -11,7 +11,7 @@ from bkdsnn.errors import InputError
 
 WRONG = {
     "BKDSNN_ACCELERATOR": ["tpu", "CPU0"],
-    "BKDSNN_DEVICE_POOL": ["0, 1", ",", "0;1"],
+    "BKDSNN_DEVICE_POOL": ["0, 1", ",", "0;1", "foo"],
     "BKDSNN_SHARE": ["0", "-1", "half", "1.5"],
     "BKDSNN_WORKERS": ["-1", "100000", "many", "²"],
     "BKDSNN_CHECKPOINT_MINUTES": ["often", "-1", "nan", "inf"],
@@ -43,7 +43,7 @@ def test_a_value_that_is_not_allowed_is_told_in_one_line(monkeypatch, name, text
         ("BKDSNN_TRACKING", "0", "off"),
         ("BKDSNN_TRACKING", "false", "off"),
         ("BKDSNN_ACCELERATOR", "gpu", "cuda"),
-        ("BKDSNN_DEVICE_POOL", "0,gpu-b", ["0", "gpu-b"]),
+        ("BKDSNN_DEVICE_POOL", "0,GPU-b", ["0", "GPU-b"]),
         ("BKDSNN_CHECKPOINT_MINUTES", "0.5", 0.5),
         ("BKDSNN_WORKERS", "0", 0),
         ("BKDSNN_SHARE", "", None),

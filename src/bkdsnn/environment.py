@@ -38,7 +38,8 @@ def _one_of(**values: Any) -> Callable[[str], Any]:
 
 
 def _devices(text: str) -> list[str] | None:
-    return text.split(",") if re.fullmatch(r"[\w/-]+(,[\w/-]+)*", text) else None
+    one = r"([0-9]+|(GPU|MIG)-[\w/-]+)"  # as CUDA_VISIBLE_DEVICES names them
+    return text.split(",") if re.fullmatch(f"{one}(,{one})*", text) else None
 
 
 _SWITCH = {"on": "on", "1": "on", "true": "on", "off": "off", "0": "off", "false": "off"}

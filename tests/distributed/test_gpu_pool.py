@@ -24,15 +24,15 @@ print(time.monotonic())
 
 
 def test_four_stages_take_turns_on_two_devices(tmp_path):
-    environment = {**os.environ, "BKDSNN_DEVICE_POOL": "7,gpu-b", "TMPDIR": str(tmp_path), "PYTHONPATH": "src"}
+    environment = {**os.environ, "BKDSNN_DEVICE_POOL": "7,GPU-b", "TMPDIR": str(tmp_path), "PYTHONPATH": "src"}
     command = [sys.executable, "-c", STAGE, "ends"]
     running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     held = []
     for process in running:
         device, start, end = process.communicate(timeout=60)[0].split()
         held.append((device, float(start), float(end)))
-    assert Counter(device for device, _, _ in held) == {"7": 2, "gpu-b": 2}
-    for name in ("7", "gpu-b"):
+    assert Counter(device for device, _, _ in held) == {"7": 2, "GPU-b": 2}
+    for name in ("7", "GPU-b"):
         first, second = sorted(interval[1:] for interval in held if interval[0] == name)
         assert first[1] <= second[0]
 

@@ -33,6 +33,8 @@ def environment(monkeypatch):
         (STEP, "srun", (5, 8, 1, 4)),
         (BATCH_SCRIPT, None, (0, 1, 0, 1)),
         ({**STEP, **TORCHRUN}, "torchrun", (3, 4, 1, 2)),
+        ({"RANK": "0", "WORLD_SIZE": "1"}, None, (0, 1, 0, 1)),  # a platform's
+        ({"SLURM_STEP_NUM_TASKS": ""}, None, (0, 1, 0, 1)),
     ],
 )
 def test_launchers_are_known_by_their_variables(environment, variables, started_by, numbers):
@@ -44,6 +46,20 @@ def test_launchers_are_known_by_their_variables(environment, variables, started_
 def test_a_step_without_tasks_per_node_is_told_what_is_missing(environment):
     environment(SLURM_STEP_NUM_TASKS="8", SLURM_NTASKS="8", SLURM_PROCID="5")
     with pytest.raises(InputError, match="srun has not set SLURM_NTASKS_PER_NODE; start it with --ntasks-per-node"):
+        launcher.local_size()
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "RANK", "SLURM_STEP_NUM_TASKS"])
+@pytest.mark.parametrize("text", ["two", "-1", "1.5"])
+def test_a_variable_that_is_no_whole_number_is_told(environment, name, text):
+    environment(**{**TORCHRUN, name: text} if name != "SLURM_STEP_NUM_TASKS" else {name: text})
+    with pytest.raises(InputError, match=f"{name}: '{text}' is no whole number"):
+        launcher.rank()
+
+
+def test_a_platform_that_sets_half_of_torchrun_s_variables_is_told(environment):
+    environment(RANK="1", WORLD_SIZE="2")
+    with pytest.raises(InputError, match="torchrun has not set LOCAL_WORLD_SIZE; start it with torchrun, or unset"):
         launcher.local_size()
 
 

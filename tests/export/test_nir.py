@@ -223,7 +223,7 @@ def test_a_run_is_exported_and_does_on_real_inputs_what_its_network_does(tmp_pat
     save_trained(
         folder, Trained(last=weights, best=weights, best_epoch=-1, history=[]), data=data, teacher=None, made_with={}
     )
-    tool.export_run("image-ce-s0", None)
+    tool.export_run("image-ce-s0")
     path = tmp_path / "models/nir/tiny/image-ce-s0.nir"
     assert (
         f"models/nir/tiny/image-ce-s0.nir: {path.stat().st_size / 1e6:.1f} MB; 10 samples: 0 of"

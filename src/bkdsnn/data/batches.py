@@ -1,7 +1,5 @@
 """Batches of a prepared data set: shuffled and augmented for training, in order and plain for everything else."""
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -12,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from bkdsnn import environment
 from bkdsnn.contracts import Batch
 from bkdsnn.data.arrays import ArrayData
+from bkdsnn.data.loader import arriving, check_room, make_loader
 from bkdsnn.data.views import View, Views, view_of
 from bkdsnn.distributed.launcher import cores, rank, world_size
 from bkdsnn.errors import InputError
@@ -136,16 +135,9 @@ class _Maker(Dataset):
             return
         self._jobs[:] = jobs
         if self._loader is None:  # the workers live as long as the run
-            self._loader = DataLoader(
-                self,
-                batch_size=None,
-                sampler=self._jobs,
-                num_workers=self._workers,
-                multiprocessing_context="fork",  # what the data set has mapped stays mapped
-                persistent_workers=True,
-                worker_init_fn=_end_quietly,
-            )
-        yield from self._loader
+            check_room(self.views, samples=max(len(index) for index, _ in jobs), workers=self._workers)
+            self._loader = make_loader(self, jobs=self._jobs, workers=self._workers)
+        yield from arriving(self._loader)
 
     def __getitem__(self, job: tuple[np.ndarray, int]) -> View:
         index, view = job
@@ -155,11 +147,6 @@ class _Maker(Dataset):
 def _of_process(index: np.ndarray) -> np.ndarray:
     """This process's part of samples that all processes know: one of as many runs of them, as equal as can be."""
     return np.array_split(index, world_size())[rank()]
-
-
-def _end_quietly(_worker: int) -> None:
-    """A pre-empted job's SIGTERM reaches all its processes; it must not look like a failure while the run saves."""
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 def _workers(default: int) -> int:

@@ -2,8 +2,7 @@
 
 import torch
 
-from bkdsnn.distributed import launcher
-from bkdsnn.distributed.gpu_pool import take_device
+from bkdsnn.distributed import gpu_pool, launcher
 from bkdsnn.errors import InputError
 from bkdsnn.portable import accelerator
 
@@ -16,9 +15,11 @@ def this_device(*, portable: bool) -> torch.device:
     wanted = accelerator(portable=portable)
     if wanted == "cpu":
         return torch.device("cpu")
-    take_device()
+    gpu_pool.take_device()
     there = torch.accelerator.current_accelerator(check_available=True)
     kind = there.type if there else "cpu"
     if wanted not in ("auto", kind):
         raise InputError(f"BKDSNN_ACCELERATOR: {wanted} is asked for, this machine has {kind}")
+    if kind == "cpu" and (taken := gpu_pool.taken()):
+        raise InputError(f"BKDSNN_DEVICE_POOL: {taken} is asked for, and is no GPU that this machine has")
     return torch.device("cpu") if kind == "cpu" else torch.device(kind, launcher.local_rank())

@@ -36,6 +36,11 @@ def take_device() -> None:
     log.info("device %s of the pool %s", name, ",".join(pool))
 
 
+def taken() -> str | None:
+    """The device of the pool that this process has; None: it has none."""
+    return environment.foreign("CUDA_VISIBLE_DEVICES") if _held else None
+
+
 def _first_free(locks: dict[str, FileLock]) -> str | None:
     for name, lock in locks.items():
         try:

@@ -4,6 +4,8 @@
 """
 
 import os
+import re
+import signal
 from typing import Literal
 
 from bkdsnn import environment
@@ -11,10 +13,13 @@ from bkdsnn.errors import InputError
 
 
 def launcher() -> Literal["torchrun", "srun"] | None:
-    """Who started this process. A batch script has SLURM's variables too, only a step of `srun` has its own count."""
-    if environment.foreign("RANK") and environment.foreign("WORLD_SIZE"):
+    """Who started this process with others. A batch script has SLURM's variables too, only a step of `srun` its count.
+
+    Platforms set torchrun's for a process that is alone.
+    """
+    if environment.foreign("RANK") and _count("WORLD_SIZE") > 1:
         return "torchrun"
-    return "srun" if int(environment.foreign("SLURM_STEP_NUM_TASKS") or 1) > 1 else None
+    return "srun" if _count("SLURM_STEP_NUM_TASKS") > 1 else None
 
 
 def rank() -> int:
@@ -40,6 +45,12 @@ def local_rank() -> int:
 def go_alone() -> None:
     """Process 0 goes on as the only one, in a stage whose work cannot be shared; the others have left."""
     environment.forget("RANK", "WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+
+
+def endings() -> list[signal.Signals]:
+    """The signals by which a terminal or a scheduler ends a job; what nohup ignores stays ignored."""
+    hung_up = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hung_up]
 
 
 def cores() -> int:
@@ -68,6 +79,16 @@ def _number(names: dict[str, str], *, alone: int) -> int:
         return alone
     text = environment.foreign(names[found])
     if text is None:
-        hint = "start it with --ntasks-per-node" if found == "srun" else "torchrun sets it"
+        hint = "start it with --ntasks-per-node" if found == "srun" else "start it with torchrun, or unset WORLD_SIZE"
         raise InputError(f"{found} has not set {names[found]}; {hint}")
+    return _whole(names[found], text)
+
+
+def _count(name: str) -> int:
+    return _whole(name, environment.foreign(name) or "1")
+
+
+def _whole(name: str, text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise InputError(f"{name}: '{text}' is no whole number; a launcher sets it: unset it where there is none")
     return int(text)

@@ -4,7 +4,7 @@ NIR describes one step of time: the file says in its metadata how the inputs fol
 logits. Weights are stored in float32, arithmetic and comparison are in float64.
 """
 
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bkdsnn.errors import InputError
 from bkdsnn.export.nir_graph import copied, flattened
+from bkdsnn.files import new_file
 
 DT = 1e-4  # seconds a step; what SpikingJelly and most frameworks that read NIR take
 _ALLOWED = 1e-3  # of the spikes may differ: batch norm folded and rounded can move a membrane over its threshold
@@ -53,18 +54,13 @@ def export(network: nn.Module, target: Path, *, inputs: Tensor, metadata: dict[s
     graph = nir_exchange.export_to_nir(flattened(network, inputs).float(), steps[:, :1].float(), dt=DT)
     how = "every step takes the same image" if inputs.dim() == 4 else "step t takes frame t"
     graph.metadata = {"time_steps": network.time_steps, "dt": DT, "input": how, **_MEANING, **metadata}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
-    try:
-        nir.write(partial, graph)
-        compared = compare(network, read_back(partial), inputs=inputs)
+    content = io.BytesIO()  # HDF5 crashes where the disk is full
+    nir.write(content, graph)
+    with new_file(target) as written:
+        written.write_bytes(content.getvalue())
+        compared = compare(network, read_back(written), inputs=inputs)
         if compared.differing_spikes > _ALLOWED * compared.spikes:
             raise InputError(f"{target}: not written: read back it is another network; {compared}")
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
     return compared
 
 

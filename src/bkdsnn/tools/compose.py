@@ -1,23 +1,25 @@
 """Composes params.yaml from the catalogue without running anything, exactly as `dvc exp run` would."""
 
-import sys
 from pathlib import Path
 
 from dvc.utils.hydra import compose_and_dump
 
+from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
+from bkdsnn.files import new_file
 from bkdsnn.params.read import FILE
 
 CONF = Path(__file__).parents[1] / "conf"
 
 
 def compose(output: Path, overrides: list[str]) -> None:
-    """Writes the composition of `conf/config.yaml` with Hydra overrides such as `table=digits-blur`.
+    """Writes the composition of `conf/config.yaml` with overrides such as `table=digits-blur`, whole or not at all.
 
-    `InputError` where they cannot be.
+    `InputError` for overrides that Hydra does not understand, and for what cannot be composed of them.
     """
     try:
-        compose_and_dump(output, str(CONF), None, "config", str(CONF.parents[1]), overrides)
+        with new_file(output) as written:
+            compose_and_dump(written, str(CONF), None, "config", str(CONF.parents[1]), overrides)
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("hydra", "omegaconf"):
             raise
@@ -33,9 +35,10 @@ def check_table(overrides: list[str]) -> None:
             raise InputError(f"table '{name}': there is none; there are {', '.join(tables)}")
 
 
+def _params(*overrides: str) -> None:
+    check_table(list(overrides))
+    compose(Path(FILE), list(overrides))
+
+
 if __name__ == "__main__":
-    try:
-        check_table(sys.argv[1:])
-        compose(Path(FILE), sys.argv[1:])
-    except InputError as error:
-        sys.exit(f"compose: {error}")
+    run_stage(_params)

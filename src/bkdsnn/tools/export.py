@@ -1,10 +1,10 @@
 """A trained student as a NIR file: `python -m bkdsnn.tools.export RUN [TARGET]` (`make export STUDENT=RUN`)."""
 
 import json
-import sys
 from pathlib import Path
 
 from bkdsnn import paths
+from bkdsnn.command import run_stage
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
 from bkdsnn.data.frame_file import FrameSettings
@@ -18,12 +18,16 @@ from bkdsnn.trained import load_trained
 SAMPLES = 32  # of the test split, on which file and network are compared
 
 
-def export_run(key: str, target: Path | None) -> None:
+def export_run(key: str = "", file: str = "") -> None:
     """Exports a run's weights after the last epoch; by default to `models/nir/<table>/<run>.nir`."""
+    if not key:
+        raise InputError("STUDENT: wanted the key of a run, such as STUDENT=image-bkd-s0")
     params = load_params()
     run = params.entry("runs", key)
     source = paths.student(run.table, key)
-    target = target or paths.exported(run.table, key)
+    if not source.is_dir():
+        raise InputError(f"{source}: not trained yet; run `dvc repro evaluate@{key}` (or `make repro`) first")
+    target = Path(file) if file else paths.exported(run.table, key)
     data = ArrayData(paths.dataset(run.dataset))
     make_deterministic(threads=params.recipes[run.recipe].threads)
     part = params.students[run.student]
@@ -54,9 +58,4 @@ def _event_frames(data: ArrayData) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    try:
-        if len(sys.argv) not in (2, 3):
-            raise InputError("takes a run's key (STUDENT=image-bkd-s0) and, if need be, the file to write")
-        export_run(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) == 3 else None)
-    except InputError as error:
-        sys.exit(f"export: {error}")
+    run_stage(export_run)

@@ -9,8 +9,9 @@ from html import escape
 from pathlib import Path
 
 from bkdsnn import paths
+from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
-from bkdsnn.files import read_json
+from bkdsnn.files import new_file, read_json
 
 _NOTHING_FROM_OUTSIDE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = Path(__file__).with_name("page.css")
@@ -88,11 +89,13 @@ def _parsed(path: Path) -> tuple[str, list[list[str]], list[str]]:
     return titles[0].removeprefix("# "), cells, [note.removeprefix("- ") for note in notes]
 
 
+def write_page() -> None:
+    target = paths.RESULTS / "index.html"
+    content = page(target.parent)
+    with new_file(target) as written:
+        written.write_text(content, encoding="utf-8")
+    print(f"{target}: {len(content.encode()):,} bytes, {content.count('<figure>')} figures; open it in a browser")
+
+
 if __name__ == "__main__":
-    written = paths.RESULTS / "index.html"
-    try:
-        content = page(written.parent)
-    except InputError as error:
-        raise SystemExit(f"page: {error}") from None
-    written.write_text(content, encoding="utf-8")
-    print(f"{written}: {len(content.encode()):,} bytes, {content.count('<figure>')} figures; open it in a browser")
+    run_stage(write_page)

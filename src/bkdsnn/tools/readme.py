@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 from bkdsnn import paths
+from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
+from bkdsnn.files import new_file
 
 START, END = "<!-- table: digits -->\n", "<!-- end of table -->\n"
 # Columns that are left to the whole table; what is neither here nor a method's stays.
@@ -39,7 +41,14 @@ def _short(table: str) -> str:
     return "".join(f"| {' | '.join(line[place] for place in kept)} |\n" for line in (head, rule, *body))
 
 
+def readme() -> None:
+    file, table = Path("README.md"), paths.tables("digits") / "comparison.md"
+    if not table.is_file():
+        raise InputError(f"{table}: missing; run `dvc repro`")
+    updated = with_table(file.read_text(encoding="utf-8"), table.read_text(encoding="utf-8"))
+    with new_file(file) as written:
+        written.write_text(updated, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    readme, table = Path("README.md"), paths.tables("digits") / "comparison.md"
-    updated = with_table(readme.read_text(encoding="utf-8"), table.read_text(encoding="utf-8"))
-    readme.write_text(updated, encoding="utf-8")
+    run_stage(readme)

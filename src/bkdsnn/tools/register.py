@@ -1,11 +1,11 @@
 """The winning student of a table as a registered model: `python -m bkdsnn.tools.register [--table T] [--row R]`."""
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
 from bkdsnn import environment, paths
+from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
 from bkdsnn.export.mlflow_model import winner, write_model
 from bkdsnn.files import digest, read_json
@@ -40,11 +40,12 @@ def register(*, table: str | None, row: str | None) -> None:
         raise InputError("MLflow has not taken the model, see above")
 
 
-if __name__ == "__main__":
+def _register(*options: str) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for option in ("table", "row"):
         parser.add_argument(f"--{option}")
-    try:
-        register(**vars(parser.parse_args()))
-    except InputError as error:
-        sys.exit(f"register: {error}")
+    register(**vars(parser.parse_args(options)))
+
+
+if __name__ == "__main__":
+    run_stage(_register)

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,8 +15,8 @@ from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
 from bkdsnn.distributed.device import this_device
 from bkdsnn.distributed.fabric import make_fabric
-from bkdsnn.errors import InputError
-from bkdsnn.files import digest, new_folder
+from bkdsnn.errors import InputError, is_out_of_memory
+from bkdsnn.files import check_writable, digest, new_folder
 from bkdsnn.layers.fused.switch import apply_speed
 from bkdsnn.params.recipe import Recipe
 from bkdsnn.provenance.versions import made_with
@@ -31,8 +30,6 @@ from bkdsnn.training.loop import Learner, Teacher, train
 from bkdsnn.training.progress import NotFinite
 
 log = logging.getLogger(__name__)
-
-_OUT_OF_MEMORY = re.compile("out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
 
 class Engine:
@@ -70,6 +67,8 @@ def fit(
     with _claimed(fabric, {"kind": kind, **params}, made_by=makers, target=target) as (folder, taken):
         if taken:
             return
+        if fabric.is_global_zero:
+            check_writable(target)
         keeper = Keeper(folder, made_by=makers, fabric=fabric)
         with training_tracker(name=name, kind=kind, seed=seed, identity=keeper.tracking_id) as tracker:
             tracker.params(params)
@@ -112,7 +111,7 @@ def _explained(student: nn.Module, recipe: Recipe, keeper: Keeper) -> Iterator[N
     except NotFinite as error:
         raise InputError(f"{error}; the last state before it is {keeper.newest or 'not on disk'}") from error
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(str(error)):
+        if not is_out_of_memory(error):
             raise
         steps = getattr(student, "time_steps", 1)
         raise InputError(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +10,7 @@ from multiprocessing import get_context
 import torch
 from tqdm import tqdm
 
+from bkdsnn.command import run_stage
 from bkdsnn.data.files import Expected
 from bkdsnn.distributed.device import this_device
 from bkdsnn.errors import InputError
@@ -137,8 +137,9 @@ def _measure(lines: list[Line]) -> None:
             _measure([line])
 
 
+def _plan(*arguments: str) -> None:
+    plan(list(arguments))
+
+
 if __name__ == "__main__":
-    try:
-        plan(sys.argv[1:])
-    except InputError as error:
-        sys.exit(f"plan: {error}")
+    run_stage(_plan)

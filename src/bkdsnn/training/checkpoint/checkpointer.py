@@ -14,6 +14,7 @@ from torch import nn
 
 from bkdsnn import environment
 from bkdsnn.contracts import Batch
+from bkdsnn.distributed.launcher import endings
 from bkdsnn.training.checkpoint.files import read_state, states, write_state
 from bkdsnn.training.checkpoint.state import capture, differences, put_back
 from bkdsnn.training.progress import Progress
@@ -21,14 +22,13 @@ from bkdsnn.training.progress import Progress
 log = logging.getLogger(__name__)
 
 _SAVING = 0.02  # of the time, at most, where epochs are short
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Keeper:
     """Saves a run's whole state at epoch ends and every `BKDSNN_CHECKPOINT_MINUTES`, and goes on from the newest.
 
-    Inside `with`, SIGTERM and Ctrl-C save after the step in progress and end the process. A state that something else
-    has made (`made_by`) is told by what differs and not used. A save that fails is told and ends nothing.
+    Inside `with`, SIGTERM, SIGHUP and Ctrl-C save after the step in progress and end the process. A state that
+    something else has made (`made_by`) is told by what differs and not used. A failing save is told and ends nothing.
     """
 
     def __init__(self, folder: Path, *, made_by: dict[str, Any], fabric: Fabric) -> None:
@@ -69,7 +69,7 @@ class Keeper:
                 if self._stopping or time.monotonic() >= self._saved + self._every:
                     self._save()
                     self._stop_if_asked()
-        except RuntimeError:  # the loader's: its workers end by the same signal
+        except (RuntimeError, OSError, EOFError):  # the loader's: where its workers end by the same signal
             if not self._stopping:
                 raise
             self._save()
@@ -84,7 +84,7 @@ class Keeper:
     def __enter__(self) -> Self:
         # One process of several saves; the others end when it does.
         handler = self._on_signal if self._fabric.is_global_zero else signal.SIG_IGN
-        self._handlers = {number: signal.signal(number, handler) for number in _SIGNALS}
+        self._handlers = {number: signal.signal(number, handler) for number in endings()}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -94,7 +94,7 @@ class Keeper:
     def _on_signal(self, number: int, _frame: object) -> None:
         if number == signal.SIGINT and self._stopping == number:  # Ctrl-C once more: at once
             raise KeyboardInterrupt
-        self._stopping = signal.Signals(number)
+        self._stopping = self._stopping or signal.Signals(number)
 
     def _stop_if_asked(self) -> None:
         if self._stopping:

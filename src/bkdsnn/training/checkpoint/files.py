@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from bkdsnn.files import flush, sha256
+from bkdsnn.files import flush, remove, sha256
 
 log = logging.getLogger(__name__)
 
@@ -36,23 +36,23 @@ def write_state(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any])
     except SafetensorError as error:  # how the library tells what the system refused
         raise OSError(str(error)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        remove(partial)
     for old in earlier[:-1]:
-        old.unlink()
+        remove(old)
     return target
 
 
 def read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The newest state that is whole; one that is not is told in one line, and removed."""
-    for partial in folder.glob("*.partial-*"):
-        partial.unlink(missing_ok=True)
+    for partial in folder.glob("*.partial-*"):  # nobody else writes here: the run is claimed
+        remove(partial)
     for path in reversed(states(folder)):
         if sha256(path)[:_HASH] == path.stem.split("-")[1]:
             with safe_open(path, "pt") as file:
                 facts = json.loads(file.metadata()["facts"])
                 return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (no mapping)
         log.warning("%s: its bytes do not match its name: not used, the state before it is", path)
-        path.unlink(missing_ok=True)
+        remove(path)
     return None
 
 

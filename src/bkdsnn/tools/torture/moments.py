@@ -1,51 +1,36 @@
-"""Kills a `dvc repro` of the tiny table 20 times, and compares its bytes with an unbroken one (`make torture`)."""
+"""A `dvc repro` that is killed again and again, at random moments and inside saves."""
 
 import os
 import random
 import re
 import signal
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
 from bkdsnn.tools.clone import Clone
+from bkdsnn.tools.torture.compare import compare
 
 KILLS = 20
 STARTING, WORKING = 3.0, 9.0  # seconds: until a `dvc repro` works at its first stage, and after that at most
 SAVES = 8  # of a training's saves, one in so many is where it is killed
-# Three rows of the tiny table that learn for longer, so that most of the time is training.
-LONGER = [f"recipes.{name}.epochs=8" for name in ("digits", "digits-dvs")]
-LESS = ["dataset=[digits,digits-dvs]", "teacher=[resnet-digits,resnet-dvs]", "recipe=[digits,digits-dvs]"]
-LESS += ["~rows.image-vit", "~rows.dvs-swapped", "~recipes.digits-vit", "~datasets.digits-dvs-16"]
 
 
-def torture(seed: str) -> None:
-    """The moments follow from the seed (a number; empty: any); raises `InputError` where a byte differs."""
-    chosen = seed or str(random.randrange(10**6))
-    moments = random.Random(chosen)
-    print(f"seed {chosen}: SIGKILL to all processes {KILLS} times; a state is saved after every step", flush=True)
-    with tempfile.TemporaryDirectory() as place:
-        fresh = Clone(Path(place) / "fresh", *LONGER, *LESS)
-        unbroken = fresh.copy(Path(place) / "unbroken")
-        start = time.monotonic()
-        unbroken.dvc("repro")
-        print(f"unbroken: {time.monotonic() - start:.0f} s, {len(unbroken.bytes())} files", flush=True)
-        clones = [fresh.copy(Path(place) / "killed-1")]
-        kills = 0
-        while kills < KILLS:
-            place = _killed(clones[-1], moments)
-            if place is None:  # it was faster, and is whole: another one is killed
-                clones.append(fresh.copy(Path(place) / f"killed-{len(clones) + 1}"))
-                continue
-            kills += 1
-            print(f"kill {kills:2}: {place}", flush=True)
-        clones[-1].dvc("repro")
-        for clone in clones:
-            _compare(clone, unbroken)
-            print(f"{clone.folder.name}: dvc.lock and results have the bytes of the unbroken one; {_tracked(clone)}")
+def killed_often(fresh: Clone, unbroken: Clone, moments: random.Random) -> None:
+    """Kills a reproduction 20 times; one that is faster is followed by another."""
+    clones = [fresh.copy(unbroken.folder.with_name("killed-1"))]
+    kills = 0
+    while kills < KILLS:
+        place = _killed(clones[-1], moments)
+        if place is None:  # it was faster, and is whole: another one is killed
+            clones.append(fresh.copy(unbroken.folder.with_name(f"killed-{len(clones) + 1}")))
+            continue
+        kills += 1
+        print(f"kill {kills:2}: {place}", flush=True)
+    clones[-1].dvc("repro")
+    for clone in clones:
+        compare(clone, unbroken)
+        print(f"{clone.folder.name}: dvc.lock and results have the bytes of the unbroken one; {_tracked(clone)}")
 
 
 def _killed(clone: Clone, moments: random.Random) -> str | None:
@@ -76,14 +61,6 @@ def _killed(clone: Clone, moments: random.Random) -> str | None:
     return f"after {seconds:4.1f} s, {running[-1]}{', inside a save' if saving else ''}, states {states or 'none'}"
 
 
-def _compare(clone: Clone, unbroken: Clone) -> None:
-    ours, theirs = clone.bytes(), unbroken.bytes()
-    if different := sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name)):
-        raise InputError(f"{clone.folder.name}: {len(different)} files differ from the unbroken one's: {different[:5]}")
-    if left := list(clone.folder.glob(".resume/*")):
-        raise InputError(f"{clone.folder.name}: {left[0].name} was left in .resume")
-
-
 def _tracked(clone: Clone) -> str:
     """What became of the runs in MLflow."""
     from mlflow import MlflowClient
@@ -94,7 +71,3 @@ def _tracked(clone: Clone) -> str:
     curves = [client.get_metric_history(run.info.run_id, "loss") for run in finished]
     twice = sum(len(curve) != len({entry.step for entry in curve}) for curve in curves)
     return f"MLflow: {len(finished)} runs finished, {len(runs) - len(finished)} given up, {twice} with an epoch twice"
-
-
-if __name__ == "__main__":
-    run_stage(torture)
