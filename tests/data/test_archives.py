@@ -121,7 +121,19 @@ def test_hidden_members_are_not_unpacked(tmp_path, name):
     hidden = ("__MACOSX/cat/._a.aedat", "cat/.DS_Store", "cat/.x/b.aedat", "cat/Thumbs.db")
     WRITERS[name](tmp_path / name, {"cat/a.aedat": b"one", **dict.fromkeys(hidden, b"?")})
     unpacked(tmp_path, "cat", archive=name, expected_md5=None)
-    assert [path.name for path in (tmp_path / "extracted").rglob("*")] == ["cat", "a.aedat"]
+    assert [path.name for path in (tmp_path / "extracted").rglob("[!.]*")] == ["cat", "a.aedat"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_archive_that_was_replaced_is_unpacked_again(tmp_path, name):
+    for content in (b"one", b"another"):
+        WRITERS[name](tmp_path / name, {"cat/a.aedat": content})
+        found = unpacked(tmp_path, "cat", archive=name, expected_md5=None)
+        assert (found / "a.aedat").read_bytes() == content
+    (found / "a.aedat").write_bytes(b"as it was")
+    assert unpacked(tmp_path, "cat", archive=name, expected_md5=None) == found
+    assert (found / "a.aedat").read_bytes() == b"as it was"
+    assert {path.name for path in (tmp_path / "extracted").iterdir()} == {"cat", ".cat.from"}
 
 
 def patched(path, *, flags: int = 0, method: int = 8) -> None:

@@ -45,7 +45,7 @@ def test_files_that_are_no_samples_are_counted_by_suffix_and_told(tmp_path, capl
     write(tmp_path, "cat/0.png", "cat/1.heic", "cat/a/2.HEIC", "cat/notes", "3.png")
     files, _ = files_of_classes(tmp_path, ["cat"], suffixes=SUFFIXES)
     assert left_out(tmp_path, files) == {".heic": 2, ".png": 1, "no suffix": 1}
-    assert "left out 2 .heic, 1 .png, 1 no suffix" in caplog.text
+    assert "left out, as no samples by place or suffix: 2 .heic, 1 .png, 1 no suffix" in caplog.text
 
 
 def test_a_class_without_samples_says_what_lies_there_instead(tmp_path):
@@ -57,7 +57,9 @@ def test_a_class_without_samples_says_what_lies_there_instead(tmp_path):
 @pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb"])
 def test_a_class_whose_name_is_no_text_is_refused(tmp_path, name):
     os.mkdir(os.path.join(os.fsencode(tmp_path), name))
-    with pytest.raises(InputError, match="class folder b'.*' has a name that is no text in UTF-8") as caught:
+    with pytest.raises(
+        InputError, match="class folder b'.*' has a name that is no text in UTF-8; rename it$"
+    ) as caught:
         class_folders(tmp_path)
     assert str(caught.value).isprintable()
 

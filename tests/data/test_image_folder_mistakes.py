@@ -41,6 +41,12 @@ def test_a_copy_is_the_picture_it_shows_however_it_is_stored(tmp_path):
     assert data.manifest["facts"]["duplicates"] == {"test/dog/x.png": "train/cat/3.png"}
 
 
+def test_a_copy_of_the_same_name_is_found_in_images_that_stay_in_their_files(tmp_path):
+    write_images(tmp_path / "images")
+    shutil.copy(tmp_path / "images/train/cat/7.png", tmp_path / "images/test/dog/7.png")
+    assert "test/dog/7.png: the same content as " in told("imagenet", FOLDER, tmp_path)
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_hidden_entries_are_no_class_and_no_image(tmp_path, source):
     write_images(tmp_path / "images")
@@ -64,11 +70,13 @@ def test_every_image_is_read_and_every_other_file_is_counted(tmp_path, source, m
     (root / "more/still/0.PNG").write_bytes(content)
     Image.fromarray(picture()[0].transpose(1, 2, 0)).save(root / "z.tif")
     (root / "0.heic").write_bytes(b"?")
+    (tmp_path / "images/val").mkdir()
+    (tmp_path / "images/val/0.bmp").write_bytes(content)
     (tmp_path / "images/train/labels.csv").write_text("?")
     data = prepare(source, FOLDER, tmp_path, tmp_path / "data")
     assert len(data.labels) == 32
     assert np.array_equal(data.inputs[11], pixels)
-    assert data.manifest["facts"]["left_out"] == {"train": {".csv": 1, ".heic": 1}}
+    assert data.manifest["facts"]["left_out"] == {".bmp": 1, ".csv": 1, ".heic": 1}
 
 
 def test_16_bit_greys_keep_their_shades(tmp_path):

@@ -127,6 +127,10 @@ def test_hidden_files_and_folders_do_not_match_a_pattern(tmp_path):
     (tmp_path / "p/tr.parquet").mkdir()
     data = prepare("parquet", PARQUET | {"train": "[.t][xr]*.parquet"}, tmp_path, tmp_path / "data")
     assert list(data.manifest["facts"]["files_sha256"]) == ["test.parquet", "train.parquet"]
+    assert data.manifest["facts"]["left_out"] == {}
+    shutil.copy(tmp_path / TRAIN, tmp_path / "p/validation.parquet")
+    data = prepare("parquet", PARQUET, tmp_path, tmp_path / "again")
+    assert data.manifest["facts"]["left_out"] == {".parquet": 1}
     assert "no pattern of files" in told("parquet", PARQUET | {"train": "a**b"}, tmp_path)
 
 

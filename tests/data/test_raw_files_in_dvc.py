@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bkdsnn.data.arrays import ArrayData
+from bkdsnn.errors import InputError
 from bkdsnn.tools.clone import Clone
 
 TABLE = """# @package _global_
@@ -85,3 +87,20 @@ def test_data_that_are_missing_are_told_in_one_line(clone):
     said = [line for line in output.splitlines() if line.startswith("prepare_data: ")]
     assert len(said) == 1
     assert "nowhere/images/train: missing, or without class folders" in said[0]
+
+
+@pytest.mark.slow
+def test_prepared_data_that_were_changed_are_made_again_by_the_command_that_the_line_names(clone):
+    clone.run(sys.executable, "-m", "bkdsnn.tools.compose", "table=own", PYTHONPATH="src")
+    prepared(clone)
+    path = clone.folder / "data/image-folder/labels.npy"
+    before, content = path.stat(), path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(content[:-1] + b"\1")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert not prepared(clone)  # DVC does not notice
+    with pytest.raises(InputError, match=r"labels\.npy: its bytes are not those that were prepared") as caught:
+        ArrayData(path.parent)
+    command = re.search(r"`dvc (.+)`", str(caught.value))[1]
+    clone.dvc(*command.split())
+    assert ArrayData(path.parent).labels.tobytes() in content

@@ -18,14 +18,17 @@ _DOWNLOADS = ("", "download", DOWNLOADED)
 
 
 def located(root: Path, folder: str, *, archive: str) -> Path:
-    """The folder `folder` of a data set below `root`, or else its archive; `InputError` where neither is there."""
+    """The folder `folder` of a data set below `root`, or else its archive; `InputError` where neither is there.
+
+    What we unpacked from another archive than the one that is there now does not count.
+    """
+    packed = next((root / place / archive for place in _DOWNLOADS if (root / place / archive).is_file()), None)
     for place in _PLACES:
-        if (root / place / folder).is_dir():
+        if _is_current(root / place / folder, packed):
             return root / place / folder
-    for place in _DOWNLOADS:
-        if (root / place / archive).is_file():
-            return root / place / archive
-    raise InputError(f"{root}: has neither the folder {folder} nor {archive}; see docs/data.md on where to get it")
+    if packed is None:
+        raise InputError(f"{root}: has neither the folder {folder} nor {archive}; see docs/data.md on where to get it")
+    return packed
 
 
 def unpacked(root: Path, folder: str, *, archive: str, expected_md5: str | None) -> Path:
@@ -40,7 +43,7 @@ def unpacked(root: Path, folder: str, *, archive: str, expected_md5: str | None)
         raise InputError(f"{found}: has the MD5 {actual}, the published archive has {expected_md5}")
     place = _place(root, found)
     target, partial = place / folder, place / f".{folder}.partial-{os.getpid()}"
-    if target.is_dir():
+    if _is_current(target, found):
         return target
     try:
         partial.mkdir(parents=True)
@@ -48,7 +51,8 @@ def unpacked(root: Path, folder: str, *, archive: str, expected_md5: str | None)
         if not (partial / folder).is_dir():
             raise InputError(f"{found}: holds no folder {folder}")
         os.sync()  # all bytes first, then the name that makes them count
-        _rename(partial / folder, target)
+        if not _is_current(target, found):  # else another stage was faster
+            _replace(target, partial, archive=found)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
@@ -64,14 +68,29 @@ def _place(root: Path, archive: Path) -> Path:
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
-    found = archive.stat()
-    which = f"{archive.resolve()} {found.st_size} {found.st_mtime_ns}"
+    which = f"{archive.resolve()} {_state(archive)}"
     return paths.unpacked(hashlib.sha256(os.fsencode(which)).hexdigest()[:12])
 
 
-def _rename(folder: Path, target: Path) -> None:
-    try:
-        os.replace(folder, target)
-    except OSError:
-        if not target.is_dir():  # it is where another stage was faster
-            raise
+def _is_current(folder: Path, archive: Path | None) -> bool:
+    """Whether a folder is there, and was not unpacked from an archive that has been replaced since."""
+    origin = _origin(folder)
+    return folder.is_dir() and (archive is None or not origin.is_file() or origin.read_text() == _state(archive))
+
+
+def _replace(target: Path, partial: Path, *, archive: Path) -> None:
+    """Puts what lies unpacked in `partial` where it counts; what was there goes with the rest of `partial`."""
+    if target.is_dir():
+        os.replace(target, partial / ".old")
+    _origin(target).write_text(_state(archive))
+    os.replace(partial / target.name, target)
+
+
+def _origin(folder: Path) -> Path:
+    """Where it is kept which archive a folder was unpacked from."""
+    return folder.with_name(f".{folder.name}.from")
+
+
+def _state(archive: Path) -> str:
+    found = archive.stat()
+    return f"{found.st_size} bytes of {found.st_mtime_ns}"

@@ -68,7 +68,9 @@ def class_folders(root: Path) -> list[str]:
         raise InputError(f"{root}: missing, or without class folders")
     for name in names:
         if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
-            raise InputError(f"{root}: the class folder {os.fsencode(name)!r} has a name that is no text in UTF-8")
+            raise InputError(
+                f"{root}: the class folder {os.fsencode(name)!r} has a name that is no text in UTF-8; rename it"
+            )
     return names
 
 
@@ -92,7 +94,7 @@ def left_out(root: Path, read: Iterable[Path]) -> dict[str, int]:
     read = set(read)
     counts = _by_suffix(path for path in visible_files(root) if path not in read)
     if counts:
-        log.warning("%s: left out %s, which are no samples by place or suffix", root, _in_words(counts))
+        log.warning("%s: left out, as no samples by place or suffix: %s", root, _in_words(counts))
     return counts
 
 

@@ -23,7 +23,7 @@ class ImageTable:
             self.image = self._image_column()
             self._check_names(classes)
             column = self.file.read(["label"])["label"]
-        except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
+        except (pyarrow.ArrowException, OSError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{path}: no readable parquet ({' '.join(str(error).split())})") from error
         if column.null_count:
             row = int(np.argmax(column.is_null().to_numpy()))

@@ -61,11 +61,7 @@ class Found:
         self.labels = np.concatenate([train[1], test[1]])
         everything = np.arange(len(self.files))
         self.splits = hold_out(everything[: len(train[0])], everything[len(train[0]) :], self.labels, settings.split)
-        parts = {part: left_out(self.root / part, self.files) for part in (settings.train, settings.test)}
-        self.facts = {
-            "split": settings.split.in_words(),
-            "left_out": {part: counts for part, counts in parts.items() if counts},
-        }
+        self.facts = {"split": settings.split.in_words(), "left_out": left_out(self.root, self.files)}
 
 
 def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:

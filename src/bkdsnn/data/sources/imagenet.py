@@ -1,6 +1,7 @@
 """ImageNet-1k in its usual folders, `train/<wnid>/*.JPEG` and `val/<wnid>/*.JPEG`: indexed, decoded in training."""
 
 import os
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ from tqdm import tqdm
 
 from bkdsnn.data.arrays import Prepared
 from bkdsnn.data.decoding import check_header
-from bkdsnn.data.files import Expected, as_facts, class_folders, listing_sha256
+from bkdsnn.data.files import Expected, as_facts, check_contents, class_folders, listing_sha256
 from bkdsnn.data.sources.image_folder import Folders as Settings
 from bkdsnn.data.sources.image_folder import Found
 from bkdsnn.data.splits import without
 from bkdsnn.errors import InputError
+from bkdsnn.files import sha256
 
 __all__ = ["Settings", "check_raw", "expected", "prepare"]
 
@@ -36,6 +38,7 @@ def check_raw(settings: Settings, *, raw: Path) -> None:
 def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
     """Writes the index `files.npy`, `[N]` paths below the root, after a look at every image's header."""
     found = Found(settings, raw=raw)
+    _check_copies(found.files)
     damaged: dict[int, str] = {}
     for row, path in enumerate(tqdm(found.files, desc="headers", disable=None)):
         try:
@@ -57,3 +60,13 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
             **found.facts,
         },
     )
+
+
+def _check_copies(files: list[Path]) -> None:
+    """`InputError` where files of one name and size are the same; of ImageNet none are, so that none is read here."""
+    alike = defaultdict(list)
+    for path in files:
+        alike[path.name, path.stat().st_size].append(path)
+    for group in alike.values():
+        if len(group) > 1:
+            check_contents((str(path), sha256(path)) for path in group)

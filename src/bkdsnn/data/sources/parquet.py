@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt
 
 from bkdsnn.data.arrays import Prepared, create_inputs
-from bkdsnn.data.files import Below, as_facts, check_contents, check_each_once, visible
+from bkdsnn.data.files import Below, as_facts, check_contents, check_each_once, left_out, visible
 from bkdsnn.data.image_table import ImageTable
 from bkdsnn.data.images import Picture, fill
 from bkdsnn.data.splits import HeldOut, hold_out, without
@@ -40,6 +40,8 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
     labels = np.concatenate([table.labels for table in tables])
     if missing := set(range(len(settings.classes))) - set(labels.tolist()):
         raise InputError(f"{root}: no row has the label {min(missing)}, settings.classes names it")
+    rows, first = np.arange(len(labels)), sum(len(table.labels) for table in tables[: len(train)])
+    splits = hold_out(rows[:first], rows[first:], labels, settings.split)
     inputs = create_inputs(folder, (len(labels), 3, settings.picture.size, settings.picture.size))
     filled = fill(
         inputs.write,
@@ -49,8 +51,6 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
         skip_corrupt=settings.skip_corrupt,
     )
     repeated = check_contents(filled.digests.items(), allowed=settings.duplicates)
-    rows, first = np.arange(len(labels)), sum(len(table.labels) for table in tables[: len(train)])
-    splits = hold_out(rows[:first], rows[first:], labels, settings.split)
     return Prepared(
         classes=settings.classes,
         labels=labels,
@@ -60,6 +60,7 @@ def prepare(settings: Settings, *, raw: Path, folder: Path) -> Prepared:
             "files_sha256": hashes,
             "skipped": as_facts(filled.damaged.values(), root=root),
             "duplicates": as_facts((f"{name}: {other}" for name, other in repeated.items()), root=root),
+            "left_out": left_out(root, [*train, *test]),
             "split": settings.split.in_words(),
         },
     )
