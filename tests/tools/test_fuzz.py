@@ -132,7 +132,7 @@ def test_the_tool_finds_every_kind_of_fault_keeps_the_file_and_ends_with_an_erro
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tool, "_targets", lambda only: [Target("bad", write_number, read_badly)])
     monkeypatch.setattr(tool, "Worker", lambda seed: Worker(seed=seed, limit=0.2))
-    with pytest.raises(InputError, match=r"^\d kinds of faults; one input of each is in \.fuzz/$"):
+    with pytest.raises(InputError, match=r"^faults of \d kinds; one input of each is in \.fuzz/$"):
         tool.fuzz("5", "", "25", "")
     told = capsys.readouterr().out
     kinds = ["KeyError at", "an InputError of 2 lines", "does not name the file", "read for more than 0.2 s"]

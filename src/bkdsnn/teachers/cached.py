@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError
 from torch import Tensor
 
 from bkdsnn.contracts import Batch, NetOutput, Shape
@@ -24,7 +24,7 @@ class _Manifest(BaseModel):
     """What a cache's manifest must hold."""
 
     samples: PositiveInt
-    shard_samples: PositiveInt
+    shard_samples: PositiveInt = Field(lt=2**31)
     dtype: Literal["float32", "float16", "bfloat16"]
     outputs: dict[str, list[PositiveInt]]
     bytes: dict[str, NonNegativeInt]

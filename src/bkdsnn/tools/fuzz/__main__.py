@@ -90,7 +90,7 @@ def _summary(tallies: list[Tally], *, seconds: float) -> None:
     faults = sum(len(tally.faults) for tally in tallies)
     print(f"{total:,} cases in {seconds:.0f} s")
     if faults:
-        raise InputError(f"{faults} kinds of faults; one input of each is in {KEPT}/")
+        raise InputError(f"faults of {faults} kind{'s' * (faults > 1)}; one input of each is in {KEPT}/")
 
 
 if __name__ == "__main__":
