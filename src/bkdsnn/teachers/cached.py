@@ -94,7 +94,8 @@ class CachedTeacher:
             rows = min(here, self.manifest["shard_samples"])
             for output, shape in self.manifest["outputs"].items():
                 if output not in shard or shard[output].shape != (rows, *shape):
-                    raise InputError(f"{self.folder / name}.safetensors: not {output[:80]!r} [{rows}, ...]; {self._rebuild}")
+                    place = f"{self.folder / name}.safetensors"
+                    raise InputError(f"{place}: not {output[:80]!r} [{rows}, ...]; {self._rebuild}")
             self._shards[name] = shard
         return self._shards[name]
 
