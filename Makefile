@@ -73,6 +73,10 @@ check-cache: $(READY) ## stored teacher outputs against the live teacher (KEY=..
 torture: $(READY) ## break a small dvc repro by kills, signals, full disks; compare bytes with an unbroken one (SEED=... for other moments)
 	$(RUN) python -m bkdsnn.tools.torture.start "$(SEED)"
 
+.PHONY: fuzz
+fuzz: $(READY) ## damage input of every kind and read it (SEED=... MINUTES=4, or COUNT=... of each kind; ONLY=npz)
+	$(RUN) python -m bkdsnn.tools.fuzz "$(SEED)" "$(MINUTES)" "$(COUNT)" "$(ONLY)"
+
 .PHONY: params
 params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)
 	$(RUN) python -m bkdsnn.tools.compose $(if $(TABLE),"table=$(TABLE)")

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bkdsnn.build import built
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.errors import InputError
 from bkdsnn.files import digest, read_json, sha256, write_csv, write_json
+from bkdsnn.layers.tensors import read_tensors
 from bkdsnn.params.schema import Student
 
 
@@ -49,11 +50,12 @@ def save_trained(folder: Path, trained: Trained, *, data: ArrayData, teacher: st
 def load_trained(folder: Path, part: Student, *, data: ArrayData, which: str) -> nn.Module:
     """A trained network, `which` = last or best; `InputError` where the file does not fit its manifest or network."""
     path = folder / f"{which}.safetensors"
-    if not path.is_file() or sha256(path) != read_json(folder / "manifest.json")["sha256"][path.name]:
+    digests = read_json(folder / "manifest.json").get("sha256")
+    if not isinstance(digests, dict) or not path.is_file() or sha256(path) != digests.get(path.name):
         raise InputError(f"{path}: missing, or its bytes do not match manifest.json; run `dvc repro` to train again")
     network = built(part, data=data, seed=0)
     try:
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(read_tensors(path))
     except RuntimeError as error:
         raise InputError(
             f"{path}: does not fit the network '{part.network}': {' '.join(str(error).split())}"

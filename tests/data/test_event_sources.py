@@ -188,6 +188,164 @@ def test_dvs128_gesture_mistakes(tmp_path):
     assert "user01_led.aedat: missing" in told("dvs128_gesture", GESTURE, tmp_path)
 
 
+def gesture_lists(folder: Path, *, train: str, test: str) -> None:
+    (folder / "trials_to_train.txt").write_text(train)
+    (folder / "trials_to_test.txt").write_text(test)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "why"),
+    [
+        (
+            "user01_led.aedat",
+            "user01_led.aedat",
+            "trials_to_test.txt: user01_led.aedat is listed here and in trials_to_tr",
+        ),
+        (
+            "user01_led.aedat\n./user01_led.aedat",
+            "user02_lab.aedat",
+            "trials_to_train.txt: user01_led.aedat is listed here tw",
+        ),
+        ("user01_led.aedat", "link.aedat", "trials_to_test.txt: link.aedat is listed here and in trials_to_train.txt"),
+    ],
+)
+def test_a_gesture_recording_is_in_one_list_once(tmp_path, train, test, why):
+    folder = write_gesture(tmp_path / "g")
+    (folder / "link.aedat").symlink_to("user01_led.aedat")
+    gesture_lists(folder, train=train, test=test)
+    assert why in told("dvs128_gesture", GESTURE, tmp_path)
+
+
+@pytest.mark.parametrize("copied", ["cifar10_dog_3.aedat", "../cat/cifar10_cat_99.aedat"])
+def test_a_copied_recording_is_refused(tmp_path, copied):
+    write_cifar10_dvs(tmp_path / "dvs")
+    original, copy = tmp_path / "dvs/cat/cifar10_cat_0.aedat", (tmp_path / "dvs/dog" / copied).resolve()
+    copy.write_bytes(original.read_bytes())
+    per_class = {"per_class": 20}
+    if copy.parent.name == "cat":
+        (tmp_path / "dvs/cat/cifar10_cat_1.aedat").unlink()
+    text = told("cifar10_dvs", DVS | per_class, tmp_path)
+    assert text == f"{copy}: the same content as {original}; a sample may be there once"
+
+
+def test_a_byte_order_mark_spaces_and_other_line_ends_change_nothing(tmp_path):
+    folder = write_gesture(tmp_path / "g")
+    wanted = prepare("dvs128_gesture", GESTURE, tmp_path, tmp_path / "data")
+    for path in (*folder.glob("*.csv"), *folder.glob("*.txt")):
+        text = path.read_text().replace(",", " , ").replace("\n", " \r\n\t\r\n")
+        path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    found = prepare("dvs128_gesture", GESTURE, tmp_path, tmp_path / "again")
+    assert np.array_equal(found.inputs, wanted.inputs)
+    assert np.array_equal(found.labels, wanted.labels)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("1,90000000,99999999", "no event from 90000000 to 99999999 us, the file's are from "),
+        ("1,99999,90000", "begins at 99999 us, but ends at 90000"),
+        ("1,100,100", "begins at 100 us, but ends at 100"),
+    ],
+)
+def test_a_bad_gesture_is_left_out_alone_and_named_by_its_row(tmp_path, row, why):
+    folder = write_gesture(tmp_path / "g")
+    labels = folder / "user02_lab_labels.csv"
+    lines = labels.read_text().splitlines()
+    labels.write_text("\n".join([*lines[:3], row, *lines[4:]]))
+    text = told("dvs128_gesture", GESTURE, tmp_path)
+    assert text.startswith(f"{labels} row 3 ({row}): {why}")
+    data = prepare("dvs128_gesture", GESTURE | {"skip_corrupt": 1}, tmp_path, tmp_path / "data")
+    assert list(data.manifest["facts"]["skipped"]) == [f"DvsGesture/user02_lab_labels.csv row 3 ({row})"]
+    assert sorted(np.concatenate(list(data.splits.values()))) == [0, 1, 2, 3, 4, 5, 7]
+    assert not data.inputs[6].any()
+    assert data.inputs[7].any()
+
+
+@pytest.mark.parametrize("row", ["12,1,2", "1,2", "1,-5,2", "1,2,three", f"1,2,{'9' * 5000}", "١,2,3"])
+def test_a_gesture_row_that_is_none_is_named(tmp_path, row):
+    labels = write_gesture(tmp_path / "g") / "user01_led_labels.csv"
+    labels.write_text(labels.read_text() + row)
+    assert f"{labels}: row 5 is {row[:77]}" in told("dvs128_gesture", GESTURE, tmp_path)
+
+
+def test_a_gesture_that_is_listed_twice_and_lists_that_are_none_are_named(tmp_path):
+    labels = write_gesture(tmp_path / "g") / "user01_led_labels.csv"
+    whole = labels.read_text()
+    labels.write_text(whole + whole.splitlines()[2])
+    assert f"{labels}: row 5 has the start and end of row 2" in told("dvs128_gesture", GESTURE, tmp_path)
+    labels.write_text("")
+    assert f"{labels}: columns are " in told("dvs128_gesture", GESTURE, tmp_path)
+    labels.write_bytes("class,startTime_usec".encode("utf-16"))
+    assert f"{labels}: cannot be read" in told("dvs128_gesture", GESTURE, tmp_path)
+
+
+def test_special_events_are_counted_in_the_manifest(tmp_path):
+    write_cifar10_dvs(tmp_path / "dvs")
+    whole = prepare("cifar10_dvs", DVS, tmp_path, tmp_path / "whole")
+    assert whole.manifest["facts"]["events_passed_over"] == 0
+    for name in ("cat/cifar10_cat_3", "dog/cifar10_dog_5"):
+        path = tmp_path / f"dvs/{name}.aedat"
+        path.write_bytes(path.read_bytes() + struct.pack(">II", 0x8000, 2**31 - 1))
+    data = prepare("cifar10_dvs", DVS, tmp_path, tmp_path / "data")
+    assert data.manifest["facts"]["events_passed_over"] == 2
+    assert np.array_equal(data.inputs, whole.inputs)
+
+
+def write_npz(root: Path, *, sensor: int = 20) -> dict:
+    """Recordings of two classes, and the settings that read them."""
+    for name in ("a", "b"):
+        (root / "r" / name).mkdir(parents=True)
+        for number in range(10):
+            np.savez_compressed(root / "r" / name / f"{number}.npz", **events(400, sensor=sensor)._asdict())
+    settings = {"root": "r", "format": "npz", "sensor": [20, 24], "frames": FRAMES, "skip_corrupt": 0}
+    return settings | {"split": {"protocol": "random_90", "validation": 2, "seed": 0}}
+
+
+@pytest.mark.parametrize("size", [[16, 16], None], ids=["summed", "pixels"])
+def test_events_in_a_corner_of_the_sensor_are_warned_of(tmp_path, caplog, size):
+    settings = write_npz(tmp_path) | {"frames": FRAMES | {"size": size}}
+    prepare("recordings", settings, tmp_path, tmp_path / "fits")
+    assert caplog.messages == []
+    prepare("recordings", settings | {"sensor": [40, 50]}, tmp_path, tmp_path / "large")
+    beyond = "row 20 and column 20" if size is None else "row 20 and column 22"
+    assert caplog.messages == [
+        f"{tmp_path / 'r'}: no event lies beyond {beyond} of a sensor of 40 rows, 50 columns; is it another camera's?"
+    ]
+
+
+def test_other_files_in_a_class_folder_are_named_by_suffix_and_by_what_they_begin_as(tmp_path):
+    settings = write_npz(tmp_path) | {"format": "prophesee"}
+    text = told("recordings", settings, tmp_path)
+    assert text.startswith(
+        f"{tmp_path / 'r/a'}: class folder missing or without .dat files; has 10 .npz; 0.npz begins as"
+    )
+    assert text.endswith("; read are aedat2 (.aedat), aedat3 (.aedat), atis (.bin), npz (.npz), prophesee (.dat)")
+    for path in (tmp_path / "r/a").iterdir():
+        path.unlink()
+    (tmp_path / "r/a/one.raw").write_bytes(b"% evt 3.0\n% end\n\0\0")
+    (tmp_path / "r/a/two.RAW").write_bytes(b"")
+    (tmp_path / "r/a/zreadme").write_bytes(b"")
+    text = told("recordings", settings, tmp_path)
+    assert "has 2 .raw, 1 no suffix; one.raw begins as EVT3 (Prophesee RAW)" in text
+    for name in ("a", "b"):
+        for number in range(10):
+            (tmp_path / f"r/{name}/{number}.dat").write_bytes(b"% evt 2.0\n\0\x08" + bytes(16))
+    text = told("recordings", settings, tmp_path)
+    assert "a/0.dat: does not begin as format: prophesee, it is EVT2 (Prophesee RAW), which is not read" in text
+
+
+@pytest.mark.parametrize("place", [30, 100, -3])
+def test_damage_inside_a_compressed_recording_is_named_and_can_be_skipped(tmp_path, place):
+    settings = write_npz(tmp_path)
+    path = tmp_path / "r/b/3.npz"
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0xFF
+    path.write_bytes(content)
+    assert told("recordings", settings, tmp_path).startswith(f"{path}: no readable .npz")
+    data = prepare("recordings", settings | {"skip_corrupt": 1}, tmp_path, tmp_path / "data")
+    assert list(data.manifest["facts"]["skipped"]) == ["b/3.npz"]
+
+
 def test_own_recordings_in_any_format(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "r" / name).mkdir(parents=True)

@@ -9,6 +9,7 @@ from conftest import SHARED
 
 from bkdsnn.errors import InputError
 from bkdsnn.events.by_name import read_events
+from bkdsnn.events.formats import aedat2
 from bkdsnn.events.formats.aedat2 import straight_to_frames, write
 from bkdsnn.events.frames import events_to_frames
 from bkdsnn.events.recording import Events
@@ -88,6 +89,14 @@ def test_wrap_around_is_unwrapped_and_survives_a_round_trip(tmp_path):
     assert_same(read(tmp_path / "b.aedat"), found)
 
 
+@pytest.mark.parametrize("special", [0x8000, 0x8123, 0x80000000, 0x80000A23])
+def test_special_events_of_jaer_are_passed_over_and_counted(tmp_path, special):
+    path = tmp_path / "a.aedat"
+    path.write_bytes(HEADER + binary(special, 0xFFFFFFFF, 10 << 8, 5, special, 0, 20 << 8, 9, special, 9))
+    assert_same(read(path), ([5, 9], [117, 107], [127, 127], [1, 1]))
+    assert aedat2.passed_over(path.read_bytes(), where=path) == 3
+
+
 def test_written_bytes_are_reproducible_and_nothing_else_is_left(tmp_path):
     for name in ("a.aedat", "b.aedat"):
         write(tmp_path / name, some_events(100))
@@ -102,8 +111,17 @@ BAD_FILES = {
     "other version": (b"#!AER-DAT3.1\r\n" + binary(0, 0), "AER-DAT3.1"),
     "cut in an event": (HEADER + binary(0, 1, 0, 2)[:-3], f"byte {len(HEADER) + 8} has 5 of 8"),
     "cut in the only event": (HEADER + b"\0\0\0", f"byte {len(HEADER)} has 3 of 8"),
-    "foreign bits": (HEADER + binary(0, 1, 0x8001, 2), f"event 1 at byte {len(HEADER) + 8} has address 0x8001"),
+    "foreign bits": (HEADER + binary(0, 1, 0x10001, 2), f"event 1 at byte {len(HEADER) + 8} has address 0x10001"),
+    "foreign bits after a special event": (
+        HEADER + binary(0x8000, 1, 0x10001, 2),
+        f"event 0 at byte {len(HEADER) + 8} has address 0x10001",
+    ),
+    "special events alone": (HEADER + binary(0x8000, 1, 0x80000000, 2), "no events, 2 special events are all"),
     "begins with #": (HEADER + binary(0x23000000, 10), f"event 0 at byte {len(HEADER)} has address 0x23000000"),
+    "back in time after a special event": (
+        HEADER + binary(0, 9, 0x8000, 9, 0, 8),
+        f"event 1 at byte {len(HEADER) + 16} goes back",
+    ),
     "back in time": (HEADER + binary(0, 1, 0, 9, 0, 8), f"event 2 at byte {len(HEADER) + 16} goes back"),
 }
 

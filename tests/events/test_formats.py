@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,11 @@ def prophesee(*events: tuple[int, int, int, int], header: bytes = b"% Data file\
     return header + bytes(kind) + b"".join(struct.pack("<II", t, x | y << 14 | p << 28) for t, x, y, p in events)
 
 
-def packet(*events: tuple[int, int, int, int], kind: int = 1, overflows: int = 0, size: int = 8) -> bytes:
-    """An AEDAT 3.1 packet of (t, x, y, p)."""
-    header = struct.pack("<HHIIIIII", kind, 1, size, 4, overflows, len(events), len(events), len(events))
-    return header + b"".join(struct.pack("<II", x << 17 | y << 2 | p << 1 | 1, t) for t, x, y, p in events)
+def packet(*events, kind: int = 1, overflows: int = 0, size: int = 8, number: int | None = None, valid=1) -> bytes:
+    """An AEDAT 3.1 packet of (t, x, y, p); of `number` events there may be fewer than it has room for."""
+    number = len(events) if number is None else number
+    header = struct.pack("<HHIIIIII", kind, 1, size, 4, overflows, len(events), number, number * valid)
+    return header + b"".join(struct.pack("<II", x << 17 | y << 2 | p << 1 | valid, t) for t, x, y, p in events)
 
 
 AEDAT3 = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#!END-HEADER\r\n"
@@ -75,6 +77,17 @@ def test_aedat3_equals_spikingjelly(tmp_path, overflows):
     assert len(found.t) == 200
     assert found.t[0] >= overflows << 31
     assert_same(found, load_aedat_v3(path))
+
+
+def test_aedat3_has_as_many_events_as_a_packet_says_and_none_that_is_marked_as_invalid(tmp_path):
+    path = tmp_path / "a.aedat"
+    padded = packet((5, 1, 2, 0), (6, 3, 4, 1), (0, 0, 0, 0), (0, 0, 0, 0), number=2)
+    path.write_bytes(
+        AEDAT3 + padded + packet((7, 9, 9, 0), valid=0) + packet((1, 2, 3, 1), kind=0) + packet((8, 5, 6, 1))
+    )
+    found = read_events(path, format="aedat3")
+    assert [field.tolist() for field in found] == [[5, 6, 8], [1, 3, 5], [2, 4, 6], [0, 1, 1]]
+    assert plugins.load("format", "aedat3").passed_over(path.read_bytes(), where=path) == 2
 
 
 def test_npz_equals_what_spikingjelly_wrote(tmp_path):
@@ -143,7 +156,23 @@ BAD = {
     "prophesee, other kind": ("prophesee", prophesee(EVENT, kind=(14, 8)), "kind 0xe and 8 bytes at byte 24"),
     "prophesee, truncated": ("prophesee", prophesee(EVENT)[:-3], "the event at byte 26 has 5 of 8 bytes"),
     "prophesee, back": ("prophesee", prophesee(EVENT, (8, 1, 1, 0)), "event 1 at byte 34 goes back in time"),
-    "aedat3, other version": ("aedat3", b"#!AER-DAT2.0\r\n", "does not begin with #!AER-DAT3.1"),
+    "aedat3, other version": ("aedat3", b"#!AER-DAT3.0\r\n", "does not begin as format: aedat3, it is AEDAT 3"),
+    "aedat3, no header": ("aedat3", b"AER-DAT3.1\r\n", "does not begin with #!AER-DAT3.1"),
+    "aedat3, more than there is room for": (
+        "aedat3",
+        AEDAT3 + packet(EVENT, number=2),
+        f"the packet at byte {len(AEDAT3)} has 2 events, but room for 1",
+    ),
+    "aedat3, invalid alone": (
+        "aedat3",
+        AEDAT3 + packet(EVENT, EVENT, valid=0),
+        "no polarity events in 86 bytes, 2 are marked as invalid",
+    ),
+    "aedat3, back after an invalid one": (
+        "aedat3",
+        AEDAT3 + packet(EVENT) + packet((1, 1, 1, 0), valid=0) + packet((8, 1, 1, 0)),
+        f"event 1 at byte {len(AEDAT3) + 100} goes back",
+    ),
     "aedat3, cut header": ("aedat3", AEDAT3[:-5], "no line #!END-HEADER"),
     "aedat3, header only": ("aedat3", AEDAT3, f"no polarity events in {len(AEDAT3)} bytes"),
     "aedat3, cut packet header": (
@@ -183,6 +212,65 @@ def test_bad_file_is_told_in_one_line(tmp_path, case):
     assert told in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+FOREIGN = {
+    b"#!AER-DAT4.0\r\n": "AEDAT 4 (AER-DAT4), which is not read; read are aedat2 (.aedat), aedat3 (.aedat)",
+    b"#!AER-DAT1.0\r\n": "AEDAT 1 (AER-DAT1), which is not read",
+    b"% date 2020-01-01\n% evt 2.0\n% end\n": "EVT2 (Prophesee RAW), which is not read; read are aedat2",
+    b"% format EVT2;height=720;width=1280\n": "EVT2 (Prophesee RAW), which is not read",
+    b"% format EVT21;height=720;width=1280\n": "EVT2.1 (Prophesee RAW), which is not read",
+    b"% evt 3.0\n% end\n": "EVT3 (Prophesee RAW), which is not read",
+    b"% Data file\n% Version 1\n": "Prophesee DAT, but not version 2, which is not read",
+    b"\x89HDF\r\n\x1a\n": "HDF5, which is not read",
+    b"\xfd7zXZ\x00": "xz-compressed, which is not read",
+    b"\x1f\x8b\x08\x00": "gzip-compressed, which is not read",
+    b"Event Stream\x02": "Event Stream (.es), which is not read",
+}
+
+
+@pytest.mark.parametrize("format", ["aedat2", "aedat3", "atis", "npz", "prophesee"])
+@pytest.mark.parametrize("start", FOREIGN)
+def test_a_file_of_another_kind_is_named(tmp_path, format, start):
+    path = tmp_path / "a.dat"
+    path.write_bytes(start + bytes((0, 8)) + bytes(range(255, 0, -1)))
+    with pytest.raises(InputError) as caught:
+        read_events(path, format=format)
+    assert f"{path}: does not begin as format: {format}, it is {FOREIGN[start]}" in str(caught.value)
+
+
+def test_a_file_of_another_format_that_is_read_leads_to_it(tmp_path):
+    contents = {"aedat2": b"#!AER-DAT2.0\r\n", "aedat3": AEDAT3, "npz": npz(**NUMBERS), "prophesee": prophesee(EVENT)}
+    for theirs, content in contents.items():
+        (tmp_path / "a").write_bytes(content)
+        for format in set(contents) - {theirs}:
+            with pytest.raises(InputError, match=f"does not begin as format: {format}.*, which format: {theirs} reads"):
+                read_events(tmp_path / "a", format=format)
+
+
+def test_an_array_that_would_be_unpacked_to_far_more_than_its_file_is_refused(tmp_path, monkeypatch):
+    from bkdsnn.events.formats import npz as module
+
+    monkeypatch.setattr(module, "_SMALL", 1000)
+    np.savez_compressed(tmp_path / "a.npz", **dict.fromkeys("txyp", np.zeros(100_000, dtype=np.int64)))
+    with pytest.raises(InputError, match=r"a\.npz: no readable .npz .*t\.npy would have 800,128 bytes, unpacked from"):
+        read_events(tmp_path / "a.npz", format="npz")
+
+
+def test_an_array_whose_header_promises_more_than_there_is_is_refused(tmp_path):
+    array = np.lib.format.magic(1, 0) + struct.pack("<H", 118)
+    array += b"{'descr': '<i8', 'fortran_order': False, 'shape': (99999999999,), }".ljust(117) + b"\n" + bytes(16)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        for name in "txyp":
+            file.writestr(f"{name}.npy", array)
+    with pytest.raises(InputError, match=r"a\.npz: no readable .npz .*buffer is smaller than requested size"):
+        read_events(tmp_path / "a.npz", format="npz")
+
+
+def test_integers_of_any_kind_are_read(tmp_path):
+    for kind in (">i2", "<u8", "u1", ">u4"):
+        np.savez(tmp_path / "a.npz", **{name: field.astype(kind) for name, field in NUMBERS.items()})
+        assert_same(read_events(tmp_path / "a.npz", format="npz"), NUMBERS)
 
 
 @pytest.mark.parametrize("format", plugins.names("format"))

@@ -5,11 +5,13 @@ import json
 import sys
 
 import nir
+import nir_interpreter
 import numpy as np
 import pytest
 import torch
 import yaml
 from conftest import NEURON, write_data
+from spikingjelly.activation_based.neuron import BaseNode
 
 from bkdsnn import plugins
 from bkdsnn.build import make_network
@@ -78,7 +80,45 @@ def test_the_file_holds_folded_convolutions_neurons_and_what_nir_cannot_say(tmp_
     assert (graph.metadata["time_steps"], graph.metadata["run"]) == (T, "a")
     assert graph.metadata["input"] == "every step takes the same image"
     assert "mean of the output over the steps" in graph.metadata["readout"]
+    assert "at rest before the first step, which means at v_reset" in graph.metadata["readout"]
+    assert "fires where v >= v_threshold" in graph.metadata["neurons"]
     assert (tmp_path / "a.nir").read_bytes()[:8] == b"\x89HDF\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "pools"),
+    [*((kind, (2, 8, 8), 0) for kind in NEURONS), ("lif", (2, 12, 8), 1), ("plif", (3, 2, 8, 8), 0)],
+    ids=str,
+)
+def test_an_interpreter_that_knows_nir_alone_fires_every_spike(tmp_path, kind, shape, pools):
+    """Maps of 4 x 4 pixels are averaged in the head, as sixteenths lose no bit; those of 6 x 4 by an AvgPool2d."""
+    settings = {**TWO_STAGES, "stem_stride": 1, "neuron": NEURONS[kind]}
+    network, inputs = trained("sew_resnet", settings, shape=shape)
+    export(network, tmp_path / "a.nir", inputs=inputs, metadata={})
+    graph = nir.read(tmp_path / "a.nir")
+    pooled = [node for node in graph.nodes.values() if isinstance(node, nir.AvgPool2d)]
+    assert [tuple(node.padding) for node in pooled] == [(0, 0)] * pools
+    inputs = inputs.double()
+    frames = inputs.expand(T, *inputs.shape) if len(shape) == 3 else inputs.transpose(0, 1)
+    logits, spikes = nir_interpreter.run(tmp_path / "a.nir", frames.numpy())
+    own: dict[str, torch.Tensor] = {}
+    for name, module in network.double().named_modules():
+        if isinstance(module, BaseNode):
+            module.register_forward_hook(lambda _module, _given, fired, name=name: own.update({name: fired}))
+    found = network(inputs).logits.mean(0)
+    assert set(spikes) == {name.replace(".", "_") for name in own}
+    assert all(np.array_equal(spikes[name.replace(".", "_")], fired.detach().numpy()) for name, fired in own.items())
+    assert sum(fired.sum() for fired in spikes.values()) > 300
+    np.testing.assert_allclose(logits, found.detach().numpy(), atol=1e-6)
+
+
+def test_the_head_over_the_map_is_that_over_its_mean_to_the_bit(tmp_path):
+    network, inputs = trained("sew_resnet", {**TWO_STAGES, "stem_stride": 1, "neuron": NEURON}, shape=(2, 8, 8))
+    export(network, tmp_path / "a.nir", inputs=inputs, metadata={})
+    head = nir.read(tmp_path / "a.nir").nodes["head"]
+    weight = network.head.weight.detach().numpy()
+    assert head.weight.shape == (3, 8 * 16)
+    assert np.array_equal(head.weight.reshape(3, 8, 16).sum(axis=2), weight)
 
 
 def test_the_network_itself_stays_as_it_was(tmp_path):
@@ -194,3 +234,21 @@ def test_a_run_is_exported_and_does_on_real_inputs_what_its_network_does(tmp_pat
     assert json.loads(metadata["normalise"]) == {"scale": 255.0, "mean": [0.5], "std": [0.25]}
     compared = compare(network.double().eval(), read_back(path), inputs=torch.rand(4, 1, 16, 16).double())
     assert compared.differing_spikes == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "T = 4 frames by number: N // T events of N each, the last one has the rest; channels OFF, ON; counts"),
+        (
+            {"split_by": "duration", "duration_us": 5000},
+            "T = 4 frames by duration: 5000 us each, from the first event on",
+        ),
+        ({"split_by": "time", "size": (8, 9)}, "counts of events, at most 255; summed into 8 rows x 9 columns"),
+    ],
+)
+def test_the_file_says_how_event_frames_were_made(data, changes, words):
+    settings = {"time_steps": 4, "split_by": "number", "duration_us": None, "size": None, **changes}
+    assert tool._event_frames(data) == {}
+    data.manifest["settings"] = {"frames": settings}
+    assert words in tool._event_frames(data)["event_frames"]

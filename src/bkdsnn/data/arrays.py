@@ -3,6 +3,7 @@
 import errno
 import functools
 import os
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,9 +128,14 @@ class ArrayData:
         self.splits = {name: np.array(self._open(name)) for name in SPLITS}
         stored = self.manifest["inputs"]["stored"]
         array = self._open(stored)
-        if list(array.shape) != self.manifest["inputs"]["shape"]:
+        if list(array.shape) != self.manifest["inputs"]["shape"] or len(array) != len(self.labels):
             raise InputError(f"{self.folder}: {stored}.npy has shape {array.shape}, the manifest says otherwise")
         self.inputs = array if stored == "inputs" else self._images(array)
+        limits = {"labels": len(self.classes), **dict.fromkeys(SPLITS, len(self.labels))}
+        for name, limit in limits.items():
+            numbers = self.labels if name == "labels" else self.splits[name]
+            if numbers.ndim != 1 or numbers.dtype.kind != "i" or not np.isin(numbers, np.arange(limit)).all():
+                raise InputError(f"{self.folder / name}.npy: not integers of 0 to {limit - 1}; {self._remedy}")
 
     def _images(self, files: np.ndarray) -> ImageFiles:
         settings = self.manifest["settings"]
@@ -143,7 +149,10 @@ class ArrayData:
             raise InputError(f"{path}: missing or damaged ({error.strerror}); {self._remedy}") from error
         if actual != self.manifest["sha256"][name]:
             raise InputError(f"{path}: its bytes are not those that were prepared (by SHA-256); {self._remedy}")
-        return np.load(path, mmap_mode="r")
+        try:
+            return np.load(path, mmap_mode="r")
+        except (OSError, ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError) as error:
+            raise InputError(f"{path}: no readable array; {self._remedy}") from error
 
     @property
     def _remedy(self) -> str:

@@ -78,7 +78,7 @@ def _check(archive: Path, members: Iterable[tuple[str, int, str]], *, room: _Roo
         if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
             wrong = _NOT_PLAIN
         if wrong:
-            raise InputError(f"{archive}: member '{name}' {wrong}")
+            raise InputError(f"{archive}: member {name!r} {wrong}")
         total += size
         if total > room.size:
             raise InputError(f"{archive}: unpacks to more than the {room.size:,} bytes that {room.why}")

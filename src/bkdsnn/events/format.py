@@ -1,24 +1,60 @@
 """A file format of recordings, in a form that can be sent to other processes."""
 
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, Self
+
+from bkdsnn import plugins
+from bkdsnn.errors import InputError
+from bkdsnn.events.recording import Events
+from bkdsnn.events.signatures import signature_of
 
 
 class Format(NamedTuple):
     """What a file of `events/formats` offers.
 
-    decode: bytes to events. straight: bytes to frames, for recordings of `sensor` (H, W), where there is such a way.
+    decoder: bytes to events. straight: bytes to frames, for recordings of `sensor` (H, W), where there is such a way.
+    counter: how many entries of a file the decoder passes over (special, invalid), where there may be such.
     """
 
     name: str
-    decode: Callable
+    decoder: Callable
     straight: Callable | None
     sensor: tuple[int, int] | None
+    counter: Callable | None
 
     @classmethod
     def of(cls, module: ModuleType) -> Self:
         """The format that a module of `events/formats` reads."""
         name = module.__name__.rpartition(".")[2]
-        straight, sensor = getattr(module, "straight_to_frames", None), getattr(module, "SENSOR", None)
-        return cls(name, module.decode, straight, sensor)
+        offered = (getattr(module, part, None) for part in ("straight_to_frames", "SENSOR", "passed_over"))
+        return cls(name, module.decode, *offered)
+
+    def decode(self, content: bytes, *, where: Path) -> Events:
+        """The events of a file's bytes; `InputError` says so where they are of another kind of file."""
+        self.check(content, where=where)
+        try:
+            return self.decoder(content, where=where)
+        except InputError:
+            self.check(content, where=where, sure=False)
+            raise
+
+    def check(self, content: bytes, *, where: Path, sure: bool = True) -> None:
+        """`InputError` where a file begins as one of another format, known or not."""
+        found = signature_of(content, sure=sure)
+        if found is None or found.format == self.name:
+            return
+        reader = (
+            f"which format: {found.format} reads" if found.format else f"which is not read; read are {formats_read()}"
+        )
+        raise InputError(f"{where}: does not begin as format: {self.name}, it is {found.name}, {reader}")
+
+    def passed_over(self, content: bytes, *, where: Path) -> int:
+        """How many special or invalid entries of a file are no events."""
+        return self.counter(content, where=where) if self.counter else 0
+
+
+def formats_read() -> str:
+    """Every format of `events/formats`, with its suffix."""
+    return ", ".join(f"{name} ({plugins.load('format', name).SUFFIX})" for name in plugins.names("format"))

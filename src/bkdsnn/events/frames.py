@@ -6,6 +6,8 @@ from bkdsnn.errors import InputError
 from bkdsnn.events.kernels import count_events
 from bkdsnn.events.recording import Events
 
+_LATEST = np.iinfo(np.int64).max
+
 
 def events_to_frames(
     events: Events,
@@ -86,8 +88,8 @@ def _by_duration(t: np.ndarray, time_steps: int, duration_us: int | None) -> np.
 
 def _starts(t: np.ndarray, time_steps: int, slot: int) -> np.ndarray:
     """Where each time slot begins, and the last one ends `[T + 1]`."""
-    edges = int(t[0]) + slot * np.arange(time_steps + 1)
-    return np.searchsorted(t, edges)
+    edges = [min(int(t[0]) + slot * step, _LATEST) for step in range(time_steps + 1)]
+    return np.searchsorted(t, np.array(edges))
 
 
 _SPLITS = {"number": _by_number, "time": _by_time, "duration": _by_duration}

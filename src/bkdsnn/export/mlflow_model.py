@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from bkdsnn import paths, plugins
+from bkdsnn.contracts import Shape
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.errors import InputError
 from bkdsnn.files import digest, read_json, sha256, write_json
+from bkdsnn.layers.tensors import read_tensors
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Params
 from bkdsnn.tracking import registry
@@ -68,15 +69,35 @@ def load(uri: str) -> nn.Module:
 
 def _read(folder: Path) -> nn.Module:
     card = read_json(folder / CARD)
-    if not (folder / WEIGHTS).is_file() or sha256(folder / WEIGHTS) != card["weights_sha256"]:
+    if not (folder / WEIGHTS).is_file() or sha256(folder / WEIGHTS) != card.get("weights_sha256"):
         raise InputError(f"{folder / WEIGHTS}: missing, or not the weights that {CARD} names")
+    weights = read_tensors(folder / WEIGHTS)
+    try:
+        with torch.device("meta"):  # takes no memory, whatever size the card asks for
+            shapes = _shapes(_built(card).state_dict())
+        if shapes != _shapes(weights):
+            name = next(name for name, _ in sorted(shapes.items() ^ _shapes(weights).items()))
+            raise InputError(
+                f"{folder / WEIGHTS}: '{ascii(name)[1:-1]}' is not as in the network that {CARD} describes"
+            )
+        network = _built(card)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, ArithmeticError) as error:
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise InputError(f"{folder / CARD}: describes no network ({why})") from error
+    network.load_state_dict(weights)
+    network.card = card
+    return network.eval()
+
+
+def _built(card: dict) -> nn.Module:
     module = plugins.load("network", card["network"])
     with torch.random.fork_rng(devices=[]):  # the weights that a network starts with are of no interest here
         settings = validated(module.Settings, card["settings"], where="settings")
-        network = module.Network(settings, input_shape=tuple(card["input_shape"]), classes=len(card["classes"]))
-    network.load_state_dict(load_file(folder / WEIGHTS))
-    network.card = card
-    return network.eval()
+        return module.Network(settings, input_shape=tuple(card["input_shape"]), classes=len(card["classes"]))
+
+
+def _shapes(weights: dict[str, Tensor]) -> dict[str, Shape]:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
 
 
 def _validation_top1(folder: Path) -> float:

@@ -18,6 +18,12 @@ from bkdsnn.files import new_file
 
 DT = 1e-4  # seconds a step; what SpikingJelly and most frameworks that read NIR take
 _ALLOWED = 1e-3  # of the spikes may differ: batch norm folded and rounded can move a membrane over its threshold
+_MEANING = {
+    "readout": "the mean of the output over the steps is the logits; membranes are at rest before the first step, "
+    "which means at v_reset",
+    "neurons": "a step adds dt / tau * (v_leak - v + r * input) to v (LIF), or dt * r * input (IF); "
+    "a neuron fires where v >= v_threshold, and v is v_reset then",
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,7 @@ def export(network: nn.Module, target: Path, *, inputs: Tensor, metadata: dict[s
     steps = _over_time(inputs, network.time_steps)
     graph = nir_exchange.export_to_nir(flattened(network, inputs).float(), steps[:, :1].float(), dt=DT)
     how = "every step takes the same image" if inputs.dim() == 4 else "step t takes frame t"
-    readout = "the mean of the output over the steps is the logits; membranes are at rest before the first step"
-    graph.metadata = {"time_steps": network.time_steps, "dt": DT, "input": how, "readout": readout, **metadata}
+    graph.metadata = {"time_steps": network.time_steps, "dt": DT, "input": how, **_MEANING, **metadata}
     content = io.BytesIO()  # HDF5 crashes where the disk is full
     nir.write(content, graph)
     with new_file(target) as written:

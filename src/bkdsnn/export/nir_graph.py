@@ -75,6 +75,7 @@ class _Flattening:
         self.graph = fx.Graph()
         self.modules: dict[str, nn.Module] = {}
         self.new: dict[fx.Node, fx.Node] = {}
+        self.averaged: dict[fx.Node, int] = {}  # flat maps whose mean is left to the layers behind them: their pixels
         self.refused: dict[str, list[str]] = {}
 
     def run(self) -> fx.GraphModule:
@@ -103,14 +104,29 @@ class _Flattening:
         if node.op == "call_method" and node.target in _OF_TIME:
             return first
         if node.op == "call_method" and node.target == "mean" and node.kwargs == {"dim": (3, 4)}:
-            size = tuple(node.args[0].meta["tensor_meta"].shape[-2:])
-            pooled = self._call(f"{node.name}_pool", layer.AvgPool2d(size, size, step_mode="m"), first)
-            return self._call(f"{node.name}_flat", layer.Flatten(step_mode="m"), pooled)
+            return self._mean(node, first)
         return None
+
+    def _mean(self, node: fx.Node, source: fx.Node) -> fx.Node:
+        """The mean over a map: part of the linear layer behind it where that loses no bit (few read AvgPool2d)."""
+        height, width = size = tuple(node.args[0].meta["tensor_meta"].shape[-2:])
+        linear = all(user.op == "call_module" and self._is_linear(user) for user in node.users)
+        exact = (height * width).bit_count() == 1
+        if not (linear and exact):
+            source = self._call(f"{node.name}_pool", layer.AvgPool2d(size, size, (0, 0), step_mode="m"), source)
+        flat = self._call(f"{node.name}_flat", layer.Flatten(step_mode="m"), source)
+        if linear and exact:
+            self.averaged[flat] = height * width
+        return flat
+
+    def _is_linear(self, node: fx.Node) -> bool:
+        return isinstance(self.traced.get_submodule(node.target), nn.Linear)
 
     def _layer(self, node: fx.Node, module: nn.Module, source: fx.Node) -> fx.Node | None:
         if isinstance(module, nn.Identity):
             return source
+        if source in self.averaged:
+            return self._call(node.target, _over_map(module, self.averaged[source]), source)
         if isinstance(module, (nn.Conv2d, nn.Linear, *_NEURONS)):
             return self._call(node.target, stock(module), source)
         if isinstance(module, _NORMS) and self._is(source, nn.Conv2d) and len(node.args[0].users) == 1:
@@ -141,6 +157,14 @@ class _Flattening:
             what = node.target if isinstance(node.target, str) else node.target.__name__
         self.refused.setdefault(name, []).append(what)
         return self.new[node.all_input_nodes[0]]
+
+
+def _over_map(linear: nn.Linear, pixels: int) -> nn.Linear:
+    """The layer that makes of a flattened map what this one makes of the map's mean."""
+    wide = layer.Linear(linear.in_features * pixels, linear.out_features, bias=linear.bias is not None, step_mode="m")
+    wide.weight = nn.Parameter(linear.weight.detach().repeat_interleave(pixels, dim=1) / pixels)
+    wide.bias = linear.bias
+    return wide
 
 
 def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:

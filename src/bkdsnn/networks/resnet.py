@@ -7,14 +7,14 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from bkdsnn.contracts import NetOutput, Shape
-from bkdsnn.params.recipe import Closed
+from bkdsnn.params.recipe import Closed, Depth
 
 
 class Settings(Closed):
     """One stage of `blocks[i]` basic blocks with `widths[i]` channels after another; each but the first halves."""
 
     widths: tuple[PositiveInt, ...] = Field(min_length=1)
-    blocks: tuple[PositiveInt, ...] = Field(min_length=1)
+    blocks: tuple[Depth, ...] = Field(min_length=1)
     stem_stride: PositiveInt = Field(le=4)
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.layers.spiking import NeuronSettings, SpikingNetwork, encode, make_neuron
-from bkdsnn.params.recipe import Closed
+from bkdsnn.params.recipe import Closed, Depth
 
 
 class Settings(Closed):
@@ -17,7 +17,7 @@ class Settings(Closed):
 
     time_steps: PositiveInt = Field(le=64)
     widths: tuple[PositiveInt, ...] = Field(min_length=1)
-    blocks: tuple[PositiveInt, ...] = Field(min_length=1)
+    blocks: tuple[Depth, ...] = Field(min_length=1)
     neuron: NeuronSettings
 
     @model_validator(mode="after")

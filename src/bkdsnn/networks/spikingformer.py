@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.layers.spiking import NeuronSettings, SpikingNetwork, conv_bn, encode, make_neuron
-from bkdsnn.params.recipe import Closed
+from bkdsnn.params.recipe import Closed, Depth
 
 _STEM = 5  # convolutions before the blocks
 
@@ -22,7 +22,7 @@ class Settings(Closed):
 
     time_steps: PositiveInt = Field(le=64)
     dim: PositiveInt = Field(multiple_of=8)
-    depth: PositiveInt
+    depth: Depth
     heads: PositiveInt
     mlp_ratio: PositiveInt
     pools: tuple[int, ...] = Field(max_length=_STEM)

@@ -44,6 +44,9 @@ class Closed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Depth = Annotated[int, Field(ge=1, le=1000)]  # layers in a row: one more digit by mistake would build for ever
+
+
 class ResizedCrop(Closed):
     """A random part of the image (`scale` of its area, sides in `ratio`), resized: timm's RandomResizedCrop."""
 

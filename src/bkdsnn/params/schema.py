@@ -178,7 +178,7 @@ def load_params(path: Path = Path(FILE)) -> Params:
     """Reads and validates params.yaml; raises `InputError` with the first thing that is wrong."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, UnicodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: no readable YAML: {' '.join(str(error).split())}") from error
     if content is None:
         raise InputError(f"{path}: empty: `git checkout {path}` brings the committed one back")

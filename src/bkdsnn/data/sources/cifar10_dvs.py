@@ -8,8 +8,8 @@ from pydantic import PositiveInt
 
 from bkdsnn.data import event_files
 from bkdsnn.data.archives import located, unpacked
-from bkdsnn.data.event_files import Found, Recordings
-from bkdsnn.data.files import Expected, files_of_classes
+from bkdsnn.data.event_files import Found, Recordings, recordings_of_classes
+from bkdsnn.data.files import Expected
 from bkdsnn.data.frame_writer import Recorded
 from bkdsnn.data.splits import Protocol, by_protocol
 from bkdsnn.errors import InputError
@@ -57,7 +57,7 @@ def _recordings(settings: Settings, root: Path) -> tuple[list[Path], np.ndarray]
     files, labels = [], []
     for label, (name, md5) in enumerate(settings.classes.items()):
         found = unpacked(root, name, archive=f"{name}.zip", expected_md5=md5)
-        own, _ = files_of_classes(found.parent, [name], suffixes=(".aedat",))
+        own, _ = recordings_of_classes(found.parent, [name], format=aedat2)
         if len(own) != settings.per_class:
             raise InputError(f"{found}: has {len(own)} recordings, wanted {settings.per_class}")
         files += own

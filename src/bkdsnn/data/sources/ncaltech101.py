@@ -8,8 +8,8 @@ from pydantic import PositiveInt
 
 from bkdsnn.data import event_files
 from bkdsnn.data.archives import unpacked
-from bkdsnn.data.event_files import Found, Recordings
-from bkdsnn.data.files import class_folders, files_of_classes
+from bkdsnn.data.event_files import Found, Recordings, recordings_of_classes
+from bkdsnn.data.files import class_folders
 from bkdsnn.data.frame_writer import Recorded
 from bkdsnn.data.splits import Protocol, by_protocol
 from bkdsnn.errors import InputError
@@ -28,7 +28,7 @@ class Settings(Recordings):
 
 def find(settings: Settings, root: Path) -> Found:
     """Its recordings, class by class."""
-    classes, files, labels = _recordings(settings, root)
+    folder, classes, files, labels = _recordings(settings, root)
     return Found(
         origin="N-Caltech101",
         classes=classes,
@@ -36,16 +36,17 @@ def find(settings: Settings, root: Path) -> Found:
         splits=by_protocol(files, labels, settings.split),
         format=atis,
         sensor=SENSOR,
+        folders=(folder,),
     )
 
 
-def _recordings(settings: Settings, root: Path) -> tuple[list[str], list[Path], np.ndarray]:
-    """Class names, files and labels."""
+def _recordings(settings: Settings, root: Path) -> tuple[Path, list[str], list[Path], np.ndarray]:
+    """Their folder, class names, files and labels."""
     found = unpacked(root, "Caltech101", archive="Caltech101.zip", expected_md5=settings.archive_md5)
     classes = class_folders(found)
     if len(classes) != settings.classes:
         raise InputError(f"{found}: has {len(classes)} class folders, wanted {settings.classes}")
-    return classes, *files_of_classes(found, classes, suffixes=(".bin",))
+    return found, classes, *recordings_of_classes(found, classes, format=atis)
 
 
 prepare = partial(event_files.prepare, find)

@@ -8,8 +8,7 @@ from pydantic import PositiveInt
 
 from bkdsnn.data import event_files
 from bkdsnn.data.archives import unpacked
-from bkdsnn.data.event_files import Found, Recordings
-from bkdsnn.data.files import files_of_classes
+from bkdsnn.data.event_files import Found, Recordings, recordings_of_classes
 from bkdsnn.data.frame_writer import Recorded
 from bkdsnn.data.splits import hold_out
 from bkdsnn.errors import InputError
@@ -51,7 +50,7 @@ def _recordings(settings: Settings, root: Path) -> list[tuple[list[Path], np.nda
         ("Test", settings.test, settings.test_md5),
     ):
         found = unpacked(root, name, archive=f"{name}.zip", expected_md5=md5)
-        files, labels = files_of_classes(found, CLASSES, suffixes=(".bin",))
+        files, labels = recordings_of_classes(found, CLASSES, format=atis)
         if len(files) != wanted:
             raise InputError(f"{found}: has {len(files)} recordings, wanted {wanted}")
         parts.append((files, labels))

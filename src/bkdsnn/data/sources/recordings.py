@@ -8,8 +8,8 @@ from pydantic import PositiveInt
 
 from bkdsnn import plugins
 from bkdsnn.data import event_files
-from bkdsnn.data.event_files import Found, Recordings
-from bkdsnn.data.files import class_folders, files_of_classes
+from bkdsnn.data.event_files import Found, Recordings, recordings_of_classes
+from bkdsnn.data.files import class_folders
 from bkdsnn.data.frame_writer import Recorded
 from bkdsnn.data.splits import Protocol, by_protocol
 
@@ -32,13 +32,13 @@ def find(settings: Settings, root: Path) -> Found:
         splits=by_protocol(files, labels, settings.split),
         format=plugins.load("format", settings.format),
         sensor=settings.sensor,
+        folders=(root,),
     )
 
 
 def _recordings(settings: Settings, root: Path) -> tuple[list[str], list[Path], np.ndarray]:
     classes = class_folders(root)
-    suffix = plugins.load("format", settings.format).SUFFIX
-    return classes, *files_of_classes(root, classes, suffixes=(suffix,))
+    return classes, *recordings_of_classes(root, classes, format=plugins.load("format", settings.format))
 
 
 prepare = partial(event_files.prepare, find)

@@ -17,6 +17,8 @@ SUFFIX = ".aedat"
 SENSOR = (128, 128)
 _LAST = 127  # the last row and column
 _USED_BITS = 0x7FFF
+# jAER's entries that are no events of a pixel: SYNC_EVENT_BITMASK of the DVS128, SPECIAL_EVENT_BIT_MASK of all cameras.
+_SPECIAL = 0x8000_8000
 _EVENT_BYTES = 8
 
 # A header line is text. Events cannot be taken for one: the two upper bytes of a valid address are NUL, so an event
@@ -33,22 +35,35 @@ _HEADER = (
 def decode(content: bytes, *, where: Path) -> Events:
     """The events of a CIFAR10-DVS recording (t int64 us; x, y, p uint8), those that SpikingJelly's reader gives.
 
-    Raises InputError for a file without events, another AEDAT version, a truncated event, an address with bits outside
-    the sensor's 15 (SpikingJelly masks them), a timestamp that goes back (a 32-bit wrap-around is undone).
+    jAER's special events (address bit 15 or 31) are passed over; SpikingJelly takes them for events of a pixel.
+    Raises InputError for a file without events, another AEDAT version, a truncated event, an address with other bits
+    outside the sensor's 15 (SpikingJelly masks them), a timestamp that goes back (a 32-bit wrap-around is undone).
     Source: Li et al. 2017, doi:10.3389/fnins.2017.00309; layout as in spikingjelly.datasets.cifar10_dvs.
     """
-    start, words = _words(content, where)
+    start, everything = _words(content, where)
+    kept = np.flatnonzero(~_is_special(everything))
+    if not len(kept):
+        raise InputError(f"{where}: no events, {len(everything)} special events are all there is")
+    words = everything if len(kept) == len(everything) else everything[kept]
+
+    def byte_of(event: int) -> int:
+        return start + int(kept[event]) * _EVENT_BYTES
+
     t = np.empty(len(words), dtype=np.int64)
     x, y, p = (np.empty(len(words), dtype=np.uint8) for _ in range(3))
     if decode_aedat2(words, t, x, y, p) > _USED_BITS:
         address = words[:, 0].byteswap()
         event = int(np.argmax(address > _USED_BITS))
         raise InputError(
-            f"{where}: event {event} at byte {start + event * _EVENT_BYTES} has address {address[event]:#x},"
+            f"{where}: event {event} at byte {byte_of(event)} has address {address[event]:#x},"
             f" but a DVS128 uses 15 bits (at most {_USED_BITS:#x})"
         )
-    t = in_order(t, bits=32, byte_of=lambda event: start + event * _EVENT_BYTES, where=where)
-    return Events(t=t, x=x, y=y, p=p)
+    return Events(t=in_order(t, bits=32, byte_of=byte_of, where=where), x=x, y=y, p=p)
+
+
+def passed_over(content: bytes, *, where: Path) -> int:
+    """How many special events a recording has."""
+    return int(np.count_nonzero(_is_special(_words(content, where)[1])))
 
 
 def straight_to_frames(
@@ -56,7 +71,8 @@ def straight_to_frames(
 ) -> tuple[np.ndarray, int] | None:
     """What `events_to_frames` makes of `decode`'s events, in one pass that never holds them (half the time).
 
-    None where something about the recording needs the long way: a mistake to be named, a wrap-around to be undone.
+    None where something about the recording needs the long way: a mistake to be named, a special event to be passed
+    over, a wrap-around to be undone.
     """
     _, words = _words(content, where)
     stamps = words[:, 1] if split_by == "number" else words[:, 1].byteswap()  # by number no stamp's value is looked at
@@ -105,6 +121,11 @@ def write(path: str | Path, events: Events) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_special(words: np.ndarray) -> np.ndarray:
+    """Which of the entries `[N, 2]` are no events of a pixel."""
+    return (words[:, 0] & np.uint32(_SPECIAL).byteswap()) != 0
 
 
 def _words(content: bytes, where: Path) -> tuple[int, np.ndarray]:

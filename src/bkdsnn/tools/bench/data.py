@@ -166,12 +166,12 @@ def _peak(folder: Path, samples: list[Recorded]) -> float:
 
 
 def _work_and_peak(folder: Path, samples: list[Recorded]) -> float:
-    from bkdsnn.data.frame_writer import Job, write_file
+    from bkdsnn.data.frame_file import Job, write_file
 
     with tempfile.TemporaryDirectory(dir=folder) as out:
         inputs = create_inputs(Path(out), (len(samples), STEPS, 2, *SENSOR))
         for row, sample in enumerate(samples):
-            write_file(Job(sample.path, Format.of(aedat2), SENSOR, FRAMES, inputs, [(row, None)]))
+            write_file(Job(sample.path, Format.of(aedat2), SENSOR, FRAMES, inputs, [(row, sample)]))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
