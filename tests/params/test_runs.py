@@ -53,7 +53,7 @@ def test_blur_ratio_reaches_the_methods_that_blur_and_nothing_else(composed):
     before, after = composed(), composed("blur_ratio=0.2")
     assert after.pop("blur_ratio") == 0.2
     before.pop("blur_ratio")
-    for method in ("bkd", "mixed"):
+    for method in ("bkd", "mixed", "bkd-dvs", "mixed-dvs"):
         assert after["methods"][method]["settings"].pop("blur_ratio") == 0.2
         before["methods"][method]["settings"].pop("blur_ratio")
     assert after == before

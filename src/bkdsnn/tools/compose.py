@@ -24,7 +24,7 @@ def compose(output: Path, overrides: list[str]) -> None:
         if type(error).__module__.partition(".")[0] not in ("hydra", "omegaconf"):
             raise
         said = " ".join(str(error).split()).removeprefix("InputError raised while resolving interpolation: ")
-        raise InputError(f"{' '.join(overrides)}: {said}") from error
+        raise InputError(": ".join([*filter(None, [" ".join(overrides)]), said])) from error
 
 
 def check_table(overrides: list[str]) -> None:
