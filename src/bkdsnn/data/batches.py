@@ -12,6 +12,7 @@ from bkdsnn.contracts import Batch
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.loader import arriving, check_room, make_loader
 from bkdsnn.data.views import View, Views, view_of
+from bkdsnn.distributed.device import to_device
 from bkdsnn.distributed.launcher import cores, rank, world_size
 from bkdsnn.errors import InputError
 from bkdsnn.params.recipe import Augmentation
@@ -99,22 +100,22 @@ class Batches:
         positions = torch.from_numpy(index)
         return Batch(
             inputs=self._inputs(made),
-            labels=made.labels.to(self.device),
+            labels=to_device(made.labels, self.device),
             index=positions,
-            draws=draw_keys("method", seed=seed, epoch=epoch, index=positions).to(self.device),
+            draws=to_device(draw_keys("method", seed=seed, epoch=epoch, index=positions), self.device),
             view=view,
             whole=whole,
         )
 
     def _inputs(self, made: View) -> Tensor:
-        inputs = made.pixels.to(self.device).float()
+        inputs = to_device(made.pixels, self.device).float()
         rest = (1,) * (inputs.dim() - 1)
         if made.partner is not None:
-            weight = made.weight.to(self.device).view(-1, *rest)
-            inputs = weight * inputs + (1 - weight) * made.partner.to(self.device).float()
+            weight = to_device(made.weight, self.device).view(-1, *rest)
+            inputs = weight * inputs + (1 - weight) * to_device(made.partner, self.device).float()
         inputs = (inputs / self.data.normalise.scale - self._mean) / self._std
         if made.kept is not None:
-            kept = made.kept.to(self.device)
+            kept = to_device(made.kept, self.device)
             inputs = inputs * kept.view(len(kept), *rest[:-2], *kept.shape[-2:])
         return inputs
 

@@ -5,6 +5,7 @@ import sysconfig
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from bkdsnn import environment
 from bkdsnn.distributed import gpu_pool, launcher
@@ -30,6 +31,13 @@ def this_device(*, portable: bool) -> torch.device:
     if kind == "cpu" and (taken := gpu_pool.taken()):
         raise InputError(f"BKDSNN_DEVICE_POOL: {taken} is asked for, and is no GPU that this machine has")
     return torch.device("cpu") if kind == "cpu" else torch.device(kind, launcher.local_rank())
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device; to a GPU it is copied from pinned memory, so that no step waits for the copy."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def check_compiler() -> None:

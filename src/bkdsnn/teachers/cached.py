@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationEr
 from torch import Tensor
 
 from bkdsnn.contracts import Batch, NetOutput, Shape
+from bkdsnn.distributed.device import to_device
 from bkdsnn.errors import InputError
 from bkdsnn.files import read_json, sha256
 from bkdsnn.layers.tensors import read_tensors
@@ -72,7 +73,7 @@ class CachedTeacher:
             for name, output in outputs.items():
                 output[torch.from_numpy(here)] = shard[name][torch.from_numpy(places[here])]
         # [B, T, ...] as stored becomes [T, B, ...]
-        outputs = {name: output.to(self._device).float().transpose(0, 1) for name, output in outputs.items()}
+        outputs = {name: to_device(output, self._device).float().transpose(0, 1) for name, output in outputs.items()}
         return NetOutput(logits=outputs.pop("logits"), features=outputs)
 
     def feature_shapes(self) -> dict[str, Shape]:
