@@ -168,6 +168,7 @@ def test_arguments_that_do_not_fit_are_told(monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_cleans_up_and_ends_with_one_line_and_its_code(number, capsys):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it, and what runs under that keeps to it
     cleaned = []
 
     def work() -> None:

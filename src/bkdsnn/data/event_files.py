@@ -15,7 +15,7 @@ from bkdsnn.data.files import check_each_once, files_of_classes, left_out, visib
 from bkdsnn.data.frame_writer import FrameSettings, Recorded, write_frames, write_preview
 from bkdsnn.data.splits import HeldOut, Splits, without
 from bkdsnn.errors import InputError
-from bkdsnn.events.format import formats_read
+from bkdsnn.events.listing import formats_read
 from bkdsnn.events.signatures import LOOKED_AT, signature_of
 from bkdsnn.params.recipe import Closed
 

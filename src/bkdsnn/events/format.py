@@ -5,8 +5,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, Self
 
-from bkdsnn import plugins
 from bkdsnn.errors import InputError
+from bkdsnn.events.listing import formats_read
 from bkdsnn.events.recording import Events
 from bkdsnn.events.signatures import signature_of
 
@@ -53,8 +53,3 @@ class Format(NamedTuple):
     def passed_over(self, content: bytes, *, where: Path) -> int:
         """How many special or invalid entries of a file are no events."""
         return self.counter(content, where=where) if self.counter else 0
-
-
-def formats_read() -> str:
-    """Every format of `events/formats`, with its suffix."""
-    return ", ".join(f"{name} ({plugins.load('format', name).SUFFIX})" for name in plugins.names("format"))

@@ -18,6 +18,7 @@ LEFT_OUT = {
     "src/bkdsnn/params/read.py": "the same: it reads or refuses",
     "src/bkdsnn/teachers/fit.py": "the same: what does not fit is refused before it is trained",
     "src/bkdsnn/teachers/trial.py": "how that is found",
+    "src/bkdsnn/events/listing.py": "words for an error",
     "src/bkdsnn/distributed/launcher.py": "where processes run, not what they compute",
     "src/bkdsnn/distributed/gpu_pool.py": "the same",
     "src/bkdsnn/command.py": "how a stage is called, and how a mistake ends it",
