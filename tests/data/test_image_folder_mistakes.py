@@ -89,7 +89,7 @@ def test_16_bit_greys_keep_their_shades(tmp_path):
 
 
 def test_a_picture_larger_than_what_it_is_cut_out_of_is_refused():
-    with pytest.raises(InputError, match="picture: .*: size 16 would be cut out of resize 8, with a black border"):
+    with pytest.raises(InputError, match="picture: size 16 would be cut out of resize 8, with a black border"):
         validated(Picture, {"size": 16, "resize": 8, "interpolation": "bilinear"}, where="picture")
     assert Picture(**PICTURE).size == Picture(**PICTURE).resize
 
