@@ -245,3 +245,11 @@ def test_numbers_hidden_in_texts_that_are_no_errors_of_the_system_change_nothing
 
     with pytest.raises(ValueError, match="reshape"):
         command.run_stage(work)
+
+
+def test_ctrl_c_while_a_tool_s_imports_go_on_is_one_line(tmp_path):
+    (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
+    path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+    tool = [sys.executable, "-m", "bkdsnn.tools.plan.table"]
+    ended = subprocess.run(tool, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "table: SIGINT: stopped; the same command goes on\n")

@@ -37,6 +37,11 @@ def _one_of(**values: Any) -> Callable[[str], Any]:
     return lambda text: values.get(text.lower())
 
 
+def _folder(text: str) -> str | None:
+    """A shell has left `~` where it was quoted, and nobody's data lie in a folder of blanks."""
+    return text if text.strip() and not text.startswith("~") and not os.path.isfile(text) else None
+
+
 def _devices(text: str) -> list[str] | None:
     one = r"([0-9]+|(GPU|MIG)-[\w/-]+)"  # as CUDA_VISIBLE_DEVICES names them
     return text.split(",") if re.fullmatch(f"{one}(,{one})*", text) else None
@@ -45,7 +50,7 @@ def _devices(text: str) -> list[str] | None:
 _SWITCH = {"on": "on", "1": "on", "true": "on", "off": "off", "0": "off", "false": "off"}
 _ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "cuda", "gpu": "cuda", "mps": "mps"}
 VARIABLES = {
-    "BKDSNN_DATA": Variable("the folder of the data sets as published", "folder", "raw", str),
+    "BKDSNN_DATA": Variable("the folder of the data sets as published", "folder (without ~)", "raw", _folder),
     "BKDSNN_ACCELERATOR": Variable(
         "the device of training and evaluation", "device of auto, cpu, cuda, mps", "auto", _one_of(**_ACCELERATORS)
     ),

@@ -52,7 +52,9 @@ def load_trained(folder: Path, part: Student, *, data: ArrayData, which: str) ->
     path = folder / f"{which}.safetensors"
     digests = read_json(folder / "manifest.json").get("sha256")
     if not isinstance(digests, dict) or not path.is_file() or sha256(path) != digests.get(path.name):
-        raise InputError(f"{path}: missing, or its bytes do not match manifest.json; run `dvc repro` to train again")
+        stage = "train_teacher" if folder.parent.name == "teachers" else "train_student"
+        remedy = f"run `dvc repro -f -s {stage}@{folder.name}`"  # DVC looks at sizes and times alone
+        raise InputError(f"{path}: missing, or its bytes do not match manifest.json; {remedy} to train again")
     network = built(part, data=data, seed=0)
     try:
         network.load_state_dict(read_tensors(path))

@@ -11,7 +11,7 @@ from bkdsnn import plugins
 from bkdsnn.data import arrays
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
-from bkdsnn.data.splits import Split, stratified_split
+from bkdsnn.data.splits import Split, check_trained, stratified_split
 from bkdsnn.data.views import Views
 from bkdsnn.errors import InputError
 from bkdsnn.files import sha256, write_json
@@ -134,3 +134,16 @@ def test_a_damaged_data_folder_is_named(data, name):
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(InputError, match=name):
         ArrayData(data.folder)
+
+
+@pytest.mark.parametrize("side", [2**31, 2**40])
+def test_inputs_that_no_file_can_hold_are_one_line(tmp_path, side):
+    with pytest.raises(InputError, match=r"the disk is full: inputs .* bytes, .* are free"):
+        arrays.create_inputs(tmp_path, (10, 3, side, side))
+
+
+def test_one_class_alone_is_no_data_set():
+    everything = np.arange(3)
+    splits = {name: everything[row : row + 1] for row, name in enumerate(("train", "validation", "test"))}
+    with pytest.raises(InputError, match="'cat' is the only class; wanted are two or more"):
+        check_trained(["cat"], np.zeros(3, dtype=int), splits)

@@ -13,9 +13,11 @@ from conftest import ROOT
 from sources import FRAMES, HELD, RANDOM, prepare, told
 
 from bkdsnn import plugins
+from bkdsnn.errors import InputError
 from bkdsnn.events.by_name import read_events
 from bkdsnn.events.formats import aedat2
 from bkdsnn.events.recording import Events
+from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Dataset
 
 
@@ -357,7 +359,6 @@ def test_own_recordings_in_any_format(tmp_path):
     assert data.inputs.shape == (20, 4, 2, 16, 16)
     text = told("recordings", settings | {"sensor": [20, 19], "frames": FRAMES | {"size": None}}, tmp_path)
     assert "lies outside the sensor of 20 rows x 19 columns" in text
-    assert "unknown format 'raw'" in told("recordings", settings | {"format": "raw"}, tmp_path)
 
 
 def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
@@ -378,3 +379,18 @@ def test_every_source_is_in_the_catalogue_of_data_sets(name, composed):
     for part in parts:
         content = composed(f"+dataset={part}")["datasets"][part]
         plugins.load("source", name).Settings.model_validate(Dataset(**content).settings)
+
+
+def test_two_damaged_recordings_that_are_equal_are_skipped_as_any_others(tmp_path):
+    write_cifar10_dvs(tmp_path / "dvs")
+    for number in (1, 2):
+        (tmp_path / f"dvs/cat/cifar10_cat_{number}.aedat").write_bytes(b"x")
+    data = prepare("cifar10_dvs", DVS | {"skip_corrupt": 2}, tmp_path, tmp_path / "data")
+    assert len(data.manifest["facts"]["skipped"]) == 2
+
+
+def test_a_format_that_there_is_not_is_told_with_its_key():
+    recordings = plugins.load("source", "recordings")
+    settings = {"root": "r", "format": "evt2", "sensor": [32, 32], "frames": FRAMES, "skip_corrupt": 0}
+    with pytest.raises(InputError, match=r"s\.format: \"evt2\": there are aedat2, "):
+        validated(recordings.Settings, settings | {"split": DVS["split"]}, where="s")

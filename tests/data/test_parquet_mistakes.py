@@ -145,3 +145,20 @@ def test_flipped_bytes_of_a_parquet_file_are_a_data_set_or_one_line(tmp_path):
             prepare("parquet", PARQUET | {"skip_corrupt": 5}, tmp_path, tmp_path / f"data-{number}")
         except Exception as error:
             assert type(error).__name__ == "InputError"  # noqa: PT017
+
+
+@pytest.mark.parametrize("names", [["cat", "dog"], {"0": "cat", "1": "dog"}], ids=["a list", "a mapping"])
+def test_the_names_in_a_file_may_be_a_list_or_a_mapping(tmp_path, names):
+    from bkdsnn.data.image_table import ImageTable
+
+    write(tmp_path, metadata={"info": {"features": {"label": {"names": names}}}})
+    assert len(ImageTable(tmp_path / TRAIN, classes=["cat", "dog"]).labels) == 20
+
+
+def test_a_class_is_named_once(tmp_path):
+    from bkdsnn.data.sources.parquet import Settings
+    from bkdsnn.errors import InputError
+    from bkdsnn.params.read import validated
+
+    with pytest.raises(InputError, match=r"s\.classes: .*each once"):
+        validated(Settings, PARQUET | {"classes": ["cat", "cat"]}, where="s")

@@ -106,3 +106,9 @@ def test_shares_of_a_split_are_all_of_it(environment, data):
             i for batch in Batches(data, batch_size=4, device="cpu").of_process("validation") for i in batch.index
         ]
     assert found == data.splits["validation"].tolist()
+
+
+def test_a_process_with_a_number_beyond_the_others_does_not_end_as_if_it_had_worked(environment):
+    environment(**TORCHRUN | {"RANK": "5", "WORLD_SIZE": "2"})
+    with pytest.raises(InputError, match="torchrun has numbered this process 5, of 2 from 0 on; unset RANK"):
+        launcher.rank()

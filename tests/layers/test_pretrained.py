@@ -16,7 +16,7 @@ from bkdsnn.data.batches import Batches
 from bkdsnn.distributed.fabric import make_fabric
 from bkdsnn.errors import InputError
 from bkdsnn.files import new_folder
-from bkdsnn.layers.weights import check_name
+from bkdsnn.layers.weights import check_name, load_weights, read_weights
 from bkdsnn.networks import timm_model, torchvision_resnet
 from bkdsnn.params.schema import MethodPart, Student
 from bkdsnn.teachers.live import NoTeacher
@@ -263,6 +263,7 @@ BAD_FILES = {
     "a pickle that runs code": lambda path: path.write_bytes(pickle.dumps(_Malice())),
     "a checkpoint with more than tensors": lambda path: torch.save({"epoch": 1, "mine": {"a": torch.ones(1)}}, path),
     "a state dict of more than tensors": lambda path: torch.save({"state_dict": {"a": "b"}}, path),
+    "tensors without names": lambda path: torch.save({1: torch.ones(1)}, path),
     "no tensor": lambda path: torch.save({}, path),
     "a whole module": lambda path: torch.save(torch.nn.Linear(1, 1), path),
     "no weights at all": lambda path: path.write_bytes(b"hello"),
@@ -394,3 +395,36 @@ def test_a_teacher_that_others_trained_is_taken_as_it_is(raw):
     for which in ("last", "best"):
         loaded = load_trained(raw / "model", part, data=data, which=which)
         assert all(torch.equal(tensor, theirs[name]) for name, tensor in loaded.model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["pretrained", "checkpoint_path", "pretrained_cfg", "num_classes", "in_chans"])
+def test_options_by_which_timm_would_read_weights_itself_are_refused(raw, capsys, name):
+    (raw / "bad.pth").write_bytes(pickle.dumps(_Malice()))
+    with pytest.raises(ValueError, match=f"not {name}: weights come from the setting weights"):
+        vit(options={name: str(raw / "bad.pth")})
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["theirs.pth", "theirs.bin", "theirs.safetensors"])
+@pytest.mark.parametrize("write", [save_file, torch.save], ids=["safetensors", "torch"])
+def test_weights_are_known_by_their_bytes_not_by_their_name(raw, name, write):
+    write({"a": torch.ones(2)}, raw / name)
+    assert read_weights(raw / name, expected_sha256=None)["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda tensor: tensor.to_sparse(),
+        lambda tensor: tensor.to(torch.complex64),
+        lambda tensor: tensor.to(torch.int8),
+        lambda tensor: tensor.to("meta"),
+        lambda tensor: tensor / 0,
+    ],
+    ids=["sparse", "complex", "int8", "meta", "not finite"],
+)
+def test_weights_that_are_no_plain_finite_numbers_are_refused(odd):
+    model = torch.nn.Linear(2, 2)
+    state = {"weight": odd(torch.ones(2, 2)), "bias": torch.ones(2)}
+    with pytest.raises(InputError, match="w: 'weight' is no plain tensor of finite numbers, as torch.float32"):
+        load_weights(model, state, source="w", head=(), new_head=False)

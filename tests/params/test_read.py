@@ -240,3 +240,17 @@ def test_the_table_that_fixes_blur_ratio_says_so(composed):
 def test_a_stage_key_that_is_not_there_is_told_with_those_that_are(digits):
     with pytest.raises(InputError, match="teachers.vit: there is none; there are resnet-digits, resnet-dvs"):
         validated(Params, digits, where="").entry("teachers", "vit")
+
+
+@pytest.mark.parametrize(("plain", "value"), [("no", "no"), ("on", "on"), ("1:30", "1:30"), ("y", "y")])
+def test_words_that_yaml_1_1_takes_for_others_are_read_as_dvc_writes_them(tmp_path, digits, plain, value):
+    text = yaml.safe_dump(digits, sort_keys=False).replace(f"title: {digits['title']}", f"title: {plain}")
+    (tmp_path / "params.yaml").write_text(text)
+    assert load_params(tmp_path / "params.yaml").title == value
+
+
+def test_a_number_that_yaml_1_1_reads_by_eights_is_none(tmp_path, digits):
+    text = yaml.safe_dump(digits, sort_keys=False).replace("batch_size: ", "batch_size: 0", 1)
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"batch_size: .*: input should be a valid integer"):
+        load_params(tmp_path / "params.yaml")

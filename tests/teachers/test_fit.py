@@ -1,6 +1,7 @@
 """What cannot fit is told before anything is trained, with the teacher or row it is about."""
 
 import copy
+import errno
 
 import pytest
 import torch
@@ -161,4 +162,19 @@ def test_a_network_of_ones_own_that_breaks_the_contract_is_told(tiny, monkeypatc
     forward = resnet.Network.forward
     monkeypatch.setattr(resnet.Network, "forward", lambda self, inputs: wrong(forward(self, inputs)))
     with pytest.raises(InputError, match=f"params.yaml: teachers.resnet-digits: {expected}"):
+        check_fit(edited(tiny, {}))
+
+
+def test_a_full_disk_is_no_fault_of_params_yaml_and_a_lack_of_memory_is_called_so(tiny, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "cache")
+
+    def large(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(trial.Trial, "learns", full)
+    with pytest.raises(OSError, match="No space left"):
+        check_fit(edited(tiny, {}))
+    monkeypatch.setattr(trial.Trial, "learns", large)
+    with pytest.raises(InputError, match=r"teachers\.[\w-]+: out of memory \(DefaultCPUAllocator"):
         check_fit(edited(tiny, {}))

@@ -17,7 +17,8 @@ from tracking_server import socket_of_server  # noqa: F401  (a fixture)
 
 from bkdsnn.errors import InputError
 from bkdsnn.export import mlflow_model
-from bkdsnn.tracking import location, opening, reach
+from bkdsnn.files import sweep
+from bkdsnn.tracking import location, reach
 from bkdsnn.tracking import tracker as tracking
 
 SCRIPT = """
@@ -191,7 +192,7 @@ def test_what_a_killed_process_left_of_a_store_is_swept(project, tmp_path):
     for owner in (dead.pid, os.getpid()):
         for end in ("", "-journal"):
             (tmp_path / f"p/mlflow.db.partial-{owner}{end}").touch()
-    opening._sweep(tmp_path / "p/mlflow.db")
+    sweep(tmp_path / "p")
     assert sorted(path.name.partition("partial-")[2] for path in (tmp_path / "p").iterdir()) == [
         f"{os.getpid()}",
         f"{os.getpid()}-journal",

@@ -75,3 +75,12 @@ def test_no_password_is_shown(named, name, password, shown):
     assert line.startswith(f"{shown}: no route to {shown} (")
     assert "s3cret" not in line
     assert "\n" not in line
+
+
+def test_blanks_name_no_store(named):
+    assert named(" ").embedded
+
+
+def test_a_folder_in_which_no_lock_can_be_is_told_at_once(named):
+    with pytest.raises(OSError, match="/proc/"):
+        named("sqlite:////proc/x.db").lock()

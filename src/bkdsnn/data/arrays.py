@@ -3,8 +3,10 @@
 import errno
 import functools
 import os
+import shutil
 import tokenize
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,8 @@ class InputFile:
 def create_inputs(folder: Path, shape: Shape) -> InputFile:
     """A new `inputs.npy` of zeros, for which the disk has room."""
     path = folder / "inputs.npy"
+    if prod(shape) > (free := shutil.disk_usage(folder).free):  # also where no file may be so large
+        raise InputError(f"the disk is full: inputs {shape} are {prod(shape):,} bytes, {free:,} are free for {folder}")
     offset = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).offset
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:

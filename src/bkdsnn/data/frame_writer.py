@@ -43,15 +43,17 @@ def write_frames(
         Job(path, Format.of(format), sensor, frames, inputs, list(group))
         for path, group in itertools.groupby(enumerate(samples), key=lambda pair: pair[1].path)
     ]
-    total, reasons, digests = Counted(), {}, {}
+    total, reasons, digests, used = Counted(), {}, {}, {}
     for job, result in zip(jobs, _results(jobs, workers), strict=True):
         total = total.and_also(result.counted)
         reasons |= result.reasons
         if len(reasons) > skip_corrupt:
             raise InputError(f"{list(reasons)[skip_corrupt]} (skip_corrupt: {skip_corrupt})")
         digests[job.path] = result.sha256
+        if sum(map(len, result.reasons.values())) < len(job.samples):
+            used[str(job.path)] = result.sha256
     if unique:
-        check_contents((str(path), sha256) for path, sha256 in digests.items() if sha256)
+        check_contents(used.items())
     _warn_of_corner(total, sensor, root=root)
     return np.array([row for rows in reasons.values() for row in rows], dtype=np.int64), {
         "format": Format.of(format).name,

@@ -69,7 +69,8 @@ class ImageTable:
         """`InputError` where the file itself names its classes, and otherwise than the settings."""
         about = json.loads((self.file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
         try:
-            names = list(about["info"]["features"]["label"]["names"])
+            names = about["info"]["features"]["label"]["names"]
+            names = list(names.values() if isinstance(names, dict) else names)  # {"0": "cat", "1": "dog"}
         except (KeyError, TypeError):  # it names none
             return
         for label, (theirs, ours) in enumerate(itertools.zip_longest(names, classes)):

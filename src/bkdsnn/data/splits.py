@@ -101,7 +101,9 @@ def check_disjoint(splits: Splits) -> None:
 
 
 def check_trained(classes: list[str], labels: np.ndarray, splits: Splits) -> None:
-    """`InputError` where a split has no sample, or a class that the data set has no training sample."""
+    """`InputError` where there is one class alone, a split has no sample, or a class no training sample."""
+    if len(classes) < 2:
+        raise InputError(f"'{classes[0]}' is the only class; wanted are two or more")
     for name, part in splits.items():
         if not len(part):
             raise InputError(f"no whole sample is in the split '{name}'")

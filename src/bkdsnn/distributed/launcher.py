@@ -24,7 +24,10 @@ def launcher() -> Literal["torchrun", "srun"] | None:
 
 def rank() -> int:
     """This process's number among those of the stage; process 0 writes, prints and tracks."""
-    return _number({"torchrun": "RANK", "srun": "SLURM_PROCID"}, alone=0)
+    found = _number({"torchrun": "RANK", "srun": "SLURM_PROCID"}, alone=0)
+    if found > 0 and found >= world_size():
+        raise InputError(f"{launcher()} has numbered this process {found}, of {world_size()} from 0 on; unset RANK")
+    return found
 
 
 def world_size() -> int:

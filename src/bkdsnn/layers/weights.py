@@ -50,14 +50,27 @@ def read_weights(path: Path, *, expected_sha256: str | None) -> dict[str, Tensor
         raise InputError(f"{path}: its SHA-256 is {sha256(path)}, weights_sha256 says {expected_sha256}")
     try:
         with torch.serialization.safe_globals([Namespace]):  # a script's arguments: a plain holder of values
-            state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+            state = load_file(path) if _is_safetensors(path) else _unpickled(path)
     except Exception as error:  # torch's restricted unpickler raises whatever damaged bytes lead it to
         raise _refused(path) from error
     if isinstance(state, dict):
         state = next((state[name] for name in _NESTED if isinstance(state.get(name), dict)), state)
-    if not isinstance(state, dict) or not state or not all(isinstance(entry, Tensor) for entry in state.values()):
+    if not isinstance(state, dict) or not state:
+        raise _refused(path)
+    if not all(isinstance(name, str) and isinstance(entry, Tensor) for name, entry in state.items()):
         raise _refused(path)
     return state
+
+
+def _unpickled(path: Path) -> object:
+    with path.open("rb") as file:  # of a path torch would look at the name
+        return torch.load(file, "cpu", weights_only=True)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """By its first bytes, whatever it is called: the length of a header in JSON, then the header."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
 
 
 def load_weights(
@@ -82,6 +95,8 @@ def load_weights(
                 f"{source}: '{name}' has shape {tuple(state[name].shape)}, the network's has {tuple(tensor.shape)}"
                 + _advice(name, classifier)
             )
+        if not _is_plain(state[name], like=tensor):
+            raise InputError(f"{source}: '{name}' is no plain tensor of finite numbers, as {tensor.dtype}")
     if unknown := [name for name in state if name not in own]:
         raise InputError(f"{source}: '{unknown[0]}' {tuple(state[unknown[0]].shape)} is unknown to the network")
     model.load_state_dict(state, strict=False)
@@ -93,6 +108,13 @@ def _unwrapped(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Te
         if all(name.startswith(prefix) for name in state) and not any(name.startswith(prefix) for name in own):
             state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
+
+
+def _is_plain(tensor: Tensor, *, like: Tensor) -> bool:
+    """Whether its numbers are all there (not sparse, quantised or without memory), and of the kind that is wanted."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        return False
+    return tensor.is_floating_point() == like.is_floating_point() and bool(torch.isfinite(tensor).all())
 
 
 def _advice(name: str, classifier: tuple[str, ...]) -> str:

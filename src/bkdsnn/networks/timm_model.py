@@ -4,6 +4,7 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any
 
+from pydantic import AfterValidator
 from torch import Tensor
 
 from bkdsnn.contracts import Shape
@@ -11,6 +12,16 @@ from bkdsnn.errors import InputError
 from bkdsnn.layers.pretrained import PretrainedNetwork, PretrainedSettings
 from bkdsnn.layers.weights import downloaded
 from bkdsnn.params.recipe import spelt
+
+# With these timm itself reads weights, unverified and unpickled; the last two are the data set's.
+_NOT_ASKED_FOR = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
+_NOT_ASKED_FOR += ("num_classes", "in_chans")
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    if taken := [name for name in _NOT_ASKED_FOR if name in options]:
+        raise ValueError(f"not {taken[0]}: weights come from the setting weights, classes and channels from the data")
+    return options
 
 
 class Settings(PretrainedSettings):
@@ -20,7 +31,7 @@ class Settings(PretrainedSettings):
     """
 
     model: Annotated[str, spelt("[a-z0-9_]+", "wanted timm's name without the tag, which goes to weights: hub:TAG")]
-    options: dict[str, Any]
+    options: Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 class Network(PretrainedNetwork):
@@ -36,7 +47,7 @@ class Network(PretrainedNetwork):
             raise InputError("options.features_only: such a model has no logits; taps name the features")
         try:
             model = timm.create_model(settings.model, num_classes=classes, in_chans=input_shape[-3], **settings.options)
-        except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        except (TypeError, ValueError, AssertionError, RuntimeError, LookupError) as error:
             raise InputError(f"options: timm cannot make '{settings.model}': {' '.join(str(error).split())}") from error
         classifier = model.pretrained_cfg.get("classifier") or ()
         self.head = (classifier,) if isinstance(classifier, str) else tuple(classifier)

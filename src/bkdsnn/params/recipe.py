@@ -30,6 +30,13 @@ def spelt(pattern: str, wanted: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def unique(values: list) -> list:
+    """Lists that name nothing twice."""
+    if len(set(values)) < len(values):
+        raise ValueError("each once")
+    return values
+
+
 Key = Annotated[
     str, spelt(rf"[a-z0-9_-]{{1,{LONGEST}}}", f"a key is made of a-z, 0-9, _ and -, of {LONGEST} of them at most")
 ]

@@ -2,20 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, model_validator
 
 from bkdsnn.errors import InputError
 from bkdsnn.params.read import FILE, validated
-from bkdsnn.params.recipe import Closed, DerivedKey, Key, Recipe, Seed
-
-
-def _unique(values: list) -> list:
-    if len(set(values)) < len(values):
-        raise ValueError("each once")
-    return values
+from bkdsnn.params.recipe import Closed, DerivedKey, Key, Recipe, Seed, unique
 
 
 class Normalise(Closed):
@@ -142,7 +136,7 @@ class Params(Closed):
     """All of params.yaml; the first five are the knobs (null: no single value, every row has its own)."""
 
     table: Key
-    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(_unique)]
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(unique)]
     blur_ratio: float | None = Field(ge=0.0, lt=1.0)
     time_steps: Annotated[int, Field(ge=1, le=64)] | None
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -166,12 +160,20 @@ class Params(Closed):
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-3 as the number that it is in YAML 1.2, DVC's; in YAML 1.1, PyYAML's, it is a text."""
+    """Reads plain words as YAML 1.2, DVC's; by 1.1, PyYAML's, 1e-3 is a text, `no` is false, 010 is 8, 1:30 is 90."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] not in ("bool", "int", "float")]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
-)
+for _kind, _pattern in {
+    "bool": "(true|True|TRUE|false|False|FALSE)$",
+    "int": "[-+]?(0|[1-9][0-9]*)$",
+    "float": r"([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$",
+}.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list("-+.0123456789tTfF"))
 
 
 def load_params(path: Path = Path(FILE)) -> Params:

@@ -11,7 +11,7 @@ from bkdsnn.contracts import NetOutput
 from bkdsnn.data.foreseen import Foreseen
 from bkdsnn.data.views import PACKED, operators
 from bkdsnn.distributed.device import this_device
-from bkdsnn.errors import InputError
+from bkdsnn.errors import InputError, errno_of, is_out_of_memory
 from bkdsnn.params.read import FILE
 from bkdsnn.params.recipe import Recipe
 from bkdsnn.params.schema import Params, Run
@@ -37,6 +37,8 @@ class Trial:
             try:
                 real._within(work)
             except Exception as error:
+                if errno_of(error):  # a full disk is no fault of params.yaml
+                    raise
                 raise InputError(f"{FILE}: {where}: {_reason(error)}") from error
 
     @torch.no_grad()
@@ -135,4 +137,6 @@ def _check_output(output: NetOutput, *, samples: int, classes: int) -> None:
 
 def _reason(error: Exception) -> str:
     said = " ".join(str(error).split()).removeprefix(f"{FILE}: ")[:400]
-    return said if isinstance(error, InputError) else f"{type(error).__name__}: {said}"
+    if isinstance(error, InputError):
+        return said
+    return f"out of memory ({said})" if is_out_of_memory(error) else f"{type(error).__name__}: {said}"

@@ -50,7 +50,9 @@ class Location(NamedTuple):
             return contextlib.nullcontext()
         path = self.database or self.folder or paths.store()
         path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path.with_name(f".{path.stem}.lock"), timeout=LOCKED)
+        lock = path.with_name(f".{path.stem}.lock")
+        lock.touch()  # where no file can be the system says so, FileLock might wait
+        return FileLock(lock, timeout=LOCKED)
 
     def in_one_line(self, error: Exception) -> str:
         """What an error of MLflow's or of the system says of this store."""
@@ -72,7 +74,7 @@ class Location(NamedTuple):
 
 def location() -> Location:
     """The store that MLFLOW_TRACKING_URI names, relative to the main checkout, or mlflow.db there."""
-    named = environment.foreign("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.store()}"
+    named = (environment.foreign("MLFLOW_TRACKING_URI") or "").strip() or f"sqlite:///{paths.store()}"
     root = paths.store().parent
     if named.startswith("sqlite"):
         return _sqlite(named, root)

@@ -3,16 +3,15 @@
 import contextlib
 import logging
 import os
-import re
 import sqlite3
 from pathlib import Path
 
-import psutil
 from mlflow import MlflowClient
 from mlflow.store.db import utils
 
 from bkdsnn import environment
 from bkdsnn.errors import InputError
+from bkdsnn.files import sweep
 from bkdsnn.tracking.location import Location
 from bkdsnn.tracking.names import experiment_tags
 
@@ -59,7 +58,7 @@ def be_quiet() -> None:
 def _care_for(store: Location, *, make: bool) -> None:
     path = store.database
     if make:
-        _sweep(path)
+        sweep(path.parent)
     if not path.exists() or (make and path.stat().st_size == 0):
         if not make:
             raise InputError(f"{path}: there is no store; call this in the checkout, or set MLFLOW_TRACKING_URI")
@@ -81,14 +80,6 @@ def _make(path: Path) -> None:
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     MlflowClient(f"sqlite:///{partial}").search_experiments()
     os.replace(partial, path)
-
-
-def _sweep(path: Path) -> None:
-    """Removes what killed processes have left of a store that they were making."""
-    for left in path.parent.glob(f"{path.name}.partial-*"):
-        owner = re.match(r"\d+", left.name.removeprefix(f"{path.name}.partial-"))
-        if owner and not psutil.pid_exists(int(owner[0])):
-            left.unlink(missing_ok=True)
 
 
 def _bring_home(database: sqlite3.Connection, store: Location) -> None:

@@ -1,9 +1,10 @@
 """Images in parquet files as the Hugging Face data sets lay them out: `img` or `image` {bytes, path} and `label`."""
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field, NonNegativeInt
+from pydantic import AfterValidator, Field, NonNegativeInt
 
 from bkdsnn.data.arrays import Prepared, create_inputs
 from bkdsnn.data.files import Below, as_facts, check_contents, check_each_once, left_out, visible
@@ -12,7 +13,7 @@ from bkdsnn.data.images import Picture, fill
 from bkdsnn.data.splits import HeldOut, hold_out, without
 from bkdsnn.errors import InputError
 from bkdsnn.files import sha256
-from bkdsnn.params.recipe import Closed
+from bkdsnn.params.recipe import Closed, unique
 
 
 class Settings(Closed):
@@ -22,7 +23,7 @@ class Settings(Closed):
     root: str
     train: Below
     test: Below
-    classes: list[str] = Field(min_length=2)
+    classes: Annotated[list[str], Field(min_length=2), AfterValidator(unique)]
     picture: Picture
     split: HeldOut
     skip_corrupt: NonNegativeInt

@@ -2,9 +2,10 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import AfterValidator, PositiveInt
 
 from bkdsnn import plugins
 from bkdsnn.data import event_files
@@ -14,10 +15,16 @@ from bkdsnn.data.frame_writer import Recorded
 from bkdsnn.data.splits import Protocol, by_protocol
 
 
+def _known(format: str) -> str:
+    if format not in (there := plugins.names("format")):
+        raise ValueError(f"there are {', '.join(there)}")
+    return format
+
+
 class Settings(Recordings):
     """The file format, the sensor's (H, W) in pixels, and the split."""
 
-    format: str
+    format: Annotated[str, AfterValidator(_known)]
     sensor: tuple[PositiveInt, PositiveInt]
     split: Protocol
 
