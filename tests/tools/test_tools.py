@@ -49,15 +49,6 @@ def test_a_plan_measures_every_row_and_touches_nothing():
     assert (ROOT / "params.yaml").read_bytes() == before
 
 
-@pytest.mark.parametrize("argument", ["tabel=tiny", "seeds=[", "blur_ratio", "+x=1,2"])
-def test_what_hydra_cannot_compose_is_told_in_one_line(argument):
-    done = planned("table=tiny", argument)
-    assert done.returncode == 1
-    assert done.stderr.startswith("plan: ")
-    assert argument in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
 def lines_of(*spreads: float | None) -> list[SimpleNamespace]:
     return [SimpleNamespace(measured=spread and SimpleNamespace(spread=spread)) for spread in spreads]
 
