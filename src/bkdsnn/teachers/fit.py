@@ -41,9 +41,8 @@ def check_prepared(params: Params, key: str, data: ArrayData) -> None:
     or that an epoch ends with a batch of one."""
     train = len(data.splits["train"])
     ends_with_one = any(train % recipe.batch_size == 1 for recipe in params.recipes.values())
-    says = {"picture", "frames"} & set(
-        params.datasets[key].settings
-    )  # without loading their sources: seconds of imports
+    # Without loading their sources, which takes seconds.
+    says = {"picture", "frames"} & params.datasets[key].settings.keys()
     if ends_with_one or not (says or _foreseen(key, params).input_shape):
         packed = isinstance(data.inputs, np.ndarray)
         check_fit(params, found={key: Foreseen(data.input_shape, len(data.classes), train, packed)})
