@@ -99,6 +99,10 @@ export: $(READY) ## a trained student as a NIR file (STUDENT=image-bkd-s0)
 register: $(READY) ## the winning student of the table (ROW=... of one row) as a model in MLflow
 	$(RUN) python -m bkdsnn.tools.register $(if $(TABLE),--table "$(TABLE)") $(if $(ROW),--row "$(ROW)")
 
+.PHONY: publish
+publish: $(READY) ## a student as a folder for Hugging Face (STUDENT=image-bkd-s0; PUSH=1 REPO=user/name uploads it)
+	@$(RUN) python -m bkdsnn.tools.publish "$(STUDENT)" "$(PUSH)" "$(REPO)"
+
 .PHONY: readme
 readme: $(READY) ## the committed table into README.md
 	$(RUN) python -m bkdsnn.tools.readme

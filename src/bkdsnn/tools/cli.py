@@ -24,6 +24,8 @@ TOOLS = {
     "page": "page",
     "params": "compose",
     "plan": "plan.table",
+    "predict": "predict",
+    "publish": "publish",
     "readme": "readme",
     "register": "register",
     "repro": "repro.start",
