@@ -198,6 +198,16 @@ def test_a_card_that_describes_something_else_is_refused(folder, entries, why):
     one_line(why, load, folder)
 
 
+@pytest.mark.parametrize(
+    ("text", "why"), [("[]", "holds a JSON list"), ("{", "no readable JSON"), (None, "is missing")]
+)
+def test_a_folder_without_a_whole_card_is_refused(folder, text, why):
+    (folder / "config.json").unlink()
+    if text is not None:
+        (folder / "config.json").write_text(text)
+    one_line(why, load, folder)
+
+
 def test_what_is_no_image_for_this_network_is_told(folder, tmp_path):
     one_line("none.png: no readable image", predict, str(folder), str(tmp_path / "none.png"))
     _, preprocess = load(folder)
@@ -237,6 +247,8 @@ def test_what_cannot_be_published_is_told(project, monkeypatch):
     kept = results.read_text(), table.read_text()
     write_table(table, row="other")
     one_line("table.csv: no table with the row image-bkd; run `dvc repro`", publish, KEY)
+    table.write_text("row,seeds\nimage-bkd,8\n")
+    one_line(r"table.csv, or metrics.json of the run: not whole \('top1_mean'\)", publish, KEY)
     write_json(results, metrics(model_sha256="other"))
     one_line(f"{KEY}: of other weights than", publish, KEY)
     results.write_text(kept[0])
@@ -258,6 +270,7 @@ def test_a_push_uploads_the_folder_and_a_refusal_is_one_line(project, monkeypatc
     monkeypatch.chdir(project)
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     publish(KEY, "1", "anna/digits")
+    assert 'load("anna/digits")' in (project / "models/hub/tiny" / KEY / "README.md").read_text(encoding="utf-8")
     said = capsys.readouterr().out.splitlines()
     assert said[1] == "https://huggingface.co/anna/digits: ['README.md', 'config.json', 'model.safetensors']"
     one_line(r"anna/closed: not uploaded \(no right\); models/hub/tiny/.* is whole", publish, KEY, "1", "anna/closed")

@@ -139,6 +139,14 @@ def test_an_installed_tool_works_outside_the_checkout(installed):
 
 
 @pytest.mark.slow
+def test_what_a_wheel_asks_for_is_what_is_locked(installed):
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", installed / "venv/bin/python"]
+    checked = subprocess.run([*pip, "check"], capture_output=True, text=True).stdout
+    assert "bkdsnn" not in checked
+    assert "bkdsnn" in subprocess.run([*pip, "list"], capture_output=True, text=True).stdout
+
+
+@pytest.mark.slow
 def test_a_wheel_holds_catalogue_styles_licence_and_marks_its_types(installed):
     held = {str(path) for path in metadata.Distribution.at(next(installed.glob("venv/lib/*/*/bkdsnn-*"))).files}
     conf = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src/bkdsnn/conf").rglob("*.yaml")}

@@ -23,7 +23,7 @@ _TEXT = """\
 | verdict | {verdict} |
 | teacher ({teacher}) | {teacher_top1} |
 
-Nothing was chosen on the test split. {samples} test samples; split: {split}.
+The weights are those after the last epoch: none was chosen on the test split. {samples} test samples; split: {split}.
 
 | | |
 |---|---|
@@ -54,9 +54,21 @@ The weights and this text: MIT. The data they were learnt from have terms of the
 
 
 def write_readme(folder: Path, card: dict, *, metrics: dict, table: Path, title: str, name: str) -> None:
-    """Writes README.md; `InputError` where the table, or this row of it, is not there."""
-    run, row = card["run"], _row(table, card["run"]["row"])
-    text = _TEXT.format(
+    """Writes README.md; `InputError` where the table, or this row of it, is not there or not whole."""
+    row = _row(table, card["run"]["row"])
+    try:
+        text = _text(card, row, metrics, title=title, name=name)
+        matter = _front_matter(card["run"], metrics)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{table / 'table.csv'}, or metrics.json of the run: not whole ({error}); `dvc repro`"
+        ) from error
+    (folder / "README.md").write_text(f"---\n{matter}---\n\n{text}", encoding="utf-8")
+
+
+def _text(card: dict, row: dict[str, str], metrics: dict, *, title: str, name: str) -> str:
+    run = card["run"]
+    return _TEXT.format(
         paper=_PAPER,
         title=title,
         name=name,
@@ -84,7 +96,6 @@ def write_readme(folder: Path, card: dict, *, metrics: dict, table: Path, title:
         inputs=_inputs(card),
         versions=", ".join(f"{library} {version}" for library, version in sorted(metrics["made_with"].items())),
     )
-    (folder / "README.md").write_text(f"---\n{_front_matter(run, metrics)}---\n\n{text}", encoding="utf-8")
 
 
 def read_metrics(folder: Path, *, of: Path) -> dict:

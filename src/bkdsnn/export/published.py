@@ -26,6 +26,8 @@ def load(source: str | Path, *, revision: str | None = None) -> Loaded:
     folder = Path(source)
     if not folder.is_dir():
         folder = _downloaded(str(source), revision)
+    if not (folder / PUBLISHED.card).is_file():
+        raise InputError(f"{folder}: no published student: {PUBLISHED.card} is missing; `make publish` writes it")
     network = read_student(folder, PUBLISHED)
     try:
         return Loaded(network, Preprocess(network.card))

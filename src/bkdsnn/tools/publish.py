@@ -28,14 +28,14 @@ def publish(key: str = "", push: str = "", repo: str = "") -> None:
         raise InputError(f"REPO={repo}: wanted USER/NAME, the repository on Hugging Face that PUSH=1 uploads to")
     params = load_params()
     folder = FOLDER / params.entry("runs", key).table / key
-    _write(folder, key, params)
+    _write(folder, key, params, name=repo if push == "1" else folder.as_posix())
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}; {size / 1e6:.2f} MB")
     if push == "1":
         _push(folder, repo)
 
 
-def _write(folder: Path, key: str, params: Params) -> None:
+def _write(folder: Path, key: str, params: Params, *, name: str) -> None:
     run = params.runs[key]
     source = paths.student(run.table, key)
     if not source.is_dir():
@@ -52,7 +52,7 @@ def _write(folder: Path, key: str, params: Params) -> None:
     with new_folder(folder) as partial:
         card = write_model(partial, key, params, names=PUBLISHED, **more)
         table = paths.tables(run.table)
-        write_readme(partial, card, metrics=metrics, table=table, title=params.title, name=folder.as_posix())
+        write_readme(partial, card, metrics=metrics, table=table, title=params.title, name=name)
         read_student(partial, PUBLISHED)  # what cannot be read back is not kept
 
 
