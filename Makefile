@@ -5,6 +5,10 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 PORT ?= 5000
 READY := $(VENV)/.installed
+TORCH ?= cuda
+INSTALL := "$(BIN)/python" -m pip install --quiet --disable-pip-version-check
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+NVIDIA_ML := 13.615.71
 RUN := PATH="$(BIN):$$PATH" PYTHONPATH=src
 
 .DEFAULT_GOAL := help
@@ -14,13 +18,15 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(READY) ## .venv with the exact versions of requirements.lock
+setup: $(READY) ## .venv with the exact versions of requirements.lock (TORCH=cpu: without CUDA, from PyTorch's index)
 
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "bkdsnn: requirements.lock is for Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name one of those: PYTHON=python3.13")'
-	@echo "installing into $(VENV): 6.6 GB, 2 minutes or more"
+	@case "$(TORCH)" in cpu|cuda) ;; *) echo "bkdsnn: TORCH=$(TORCH): wanted cpu or cuda" >&2; exit 1;; esac
+	@echo "installing into $(VENV): $(if $(filter cpu,$(TORCH)),torch without CUDA,6.6 GB), 2 minutes or more"
 	$(PYTHON) -m venv $(VENV)
-	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(INSTALL) --requirement requirements.lock $(if $(filter cpu,$(TORCH)),--extra-index-url $(CPU_INDEX))
+	@if [ -d /proc/driver/nvidia ]; then $(INSTALL) nvidia-ml-py==$(NVIDIA_ML); fi
 	touch $(READY)
 
 .PHONY: repro
@@ -92,6 +98,10 @@ export: $(READY) ## a trained student as a NIR file (STUDENT=image-bkd-s0)
 .PHONY: register
 register: $(READY) ## the winning student of the table (ROW=... of one row) as a model in MLflow
 	$(RUN) python -m bkdsnn.tools.register $(if $(TABLE),--table "$(TABLE)") $(if $(ROW),--row "$(ROW)")
+
+.PHONY: publish
+publish: $(READY) ## a student as a folder for Hugging Face (STUDENT=image-bkd-s0; PUSH=1 REPO=user/name uploads it)
+	@$(RUN) python -m bkdsnn.tools.publish "$(STUDENT)" "$(PUSH)" "$(REPO)"
 
 .PHONY: readme
 readme: $(READY) ## the committed table into README.md

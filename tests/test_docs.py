@@ -166,6 +166,14 @@ RUN_BY = {  # or runs the same on a smaller table
     "make plan TABLE=cifar100": "test_a_plan_measures_every_row_and_touches_nothing",
     "make register TABLE=digits ROW=image-bkd": "test_a_registered_model_is_the_network_that_was_trained",
     "make export STUDENT=image-bkd-s0": "test_a_run_is_exported_and_does_on_real_inputs_what_its_network_does",
+    "make publish STUDENT=image-bkd-s0": "test_the_layout_is_hugging_face_s",
+    "PYTHONPATH=src python -m bkdsnn.tools.predict models/hub/digits/image-bkd-s0 image.png": (
+        "test_an_image_s_classes_are_printed_the_likeliest_first"
+    ),
+    'git tag -a students-digits@v1.0.0 -m "as published"': "test_the_students_of_a_table_are_had_by_its_name",
+    "dvc artifacts get ../bkdsnn students-digits": "test_the_students_of_a_table_are_had_by_its_name",
+    "pip install .": "test_an_installed_tool_works_outside_the_checkout",
+    "bkdsnn plan table=tiny": "test_an_installed_tool_works_outside_the_checkout",
     "PYTHONPATH=src python -m pytest tests/methods": OWN,
     "make row TABLE=mine ROW=squares-plain SEED=0": OWN,
     "make tune TABLE=tiny ROW=image-bkd SPACE='methods.bkd.settings.feature_weight=0.0002,0.02' SEEDS=100,101": (

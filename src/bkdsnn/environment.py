@@ -86,6 +86,7 @@ FOREIGN = {
     "DVC_EXP_NAME": "DVC: the experiment",
     "DVC_EXP_BASELINE_REV": "DVC: the commit that it starts from",
     "MLFLOW_TRACKING_URI": "MLflow: the store (default: mlflow.db in the main checkout)",
+    "MLFLOW_EXPERIMENT_NAME": "MLflow: the experiment there (default: bkdsnn)",
     "CC": "compilers: the C compiler that Triton calls",
     "CUDA_VISIBLE_DEVICES": "CUDA: the GPUs that there are",
 }

@@ -70,6 +70,34 @@ def test_a_registered_model_is_the_network_that_was_trained(project, capfd):
     assert network.card["normalise"] == {"scale": 255.0, "mean": [0.5], "std": [0.25]}
     with pytest.raises(InputError, match="models:/bkdsnn-tiny/7: no such model in sqlite:"):
         mlflow_model.load("models:/bkdsnn-tiny/7")
+    check_pyfunc(project, inputs, expected=network(inputs).logits.mean(0))
+
+
+def check_pyfunc(project, inputs, *, expected):
+    """MLflow's own loader gives the same logits, from code and safetensors; nothing there is a pickle."""
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
+    model = mlflow.pyfunc.load_model("models:/bkdsnn-tiny@champion")
+    assert torch.equal(torch.from_numpy(model.predict(inputs.numpy())), expected)
+    specs = [*model.metadata.get_input_schema(), *model.metadata.get_output_schema()]
+    assert [spec.shape for spec in specs] == [(-1, 1, 16, 16), (-1, 3)]
+    assert model.input_example.shape == (1, 1, 16, 16)
+    (folder,) = project.glob("mlartifacts/**/MLmodel")
+    stored = {path.suffix for path in folder.parent.rglob("*") if path.is_file()}
+    assert stored <= {"", ".json", ".py", ".safetensors", ".txt", ".yaml"}
+    with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
+        model.predict(torch.rand(3, 1, 8, 8).numpy())
+
+
+@pytest.mark.slow
+def test_what_is_registered_last_is_the_champion(project):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    for row, version in (("image-bkd", "1"), ("image-ce", "2"), ("image-ce", "2")):
+        register(table="tiny", row=row)
+        assert client.get_model_version_by_alias("bkdsnn-tiny", "champion").version == int(version)
 
 
 def test_only_weights_and_json_are_stored_and_other_weights_are_refused(project):

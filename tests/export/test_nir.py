@@ -249,6 +249,6 @@ def test_a_run_is_exported_and_does_on_real_inputs_what_its_network_does(tmp_pat
 )
 def test_the_file_says_how_event_frames_were_made(data, changes, words):
     settings = {"time_steps": 4, "split_by": "number", "duration_us": None, "size": None, **changes}
-    assert tool._event_frames(data) == {}
+    assert tool.event_frames(data) == {}
     data.manifest["settings"] = {"frames": settings}
-    assert words in tool._event_frames(data)["event_frames"]
+    assert words in tool.event_frames(data)["event_frames"]

@@ -66,6 +66,25 @@ def test_four_processes_that_open_the_store_at_once_leave_it_whole(store):
         assert [m.value for m in client.get_metric_history(run.info.run_id, "task")] == [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5]
 
 
+def test_a_run_lists_its_data_set_once_and_the_experiment_is_the_one_that_is_named(store, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "Anna's")
+    digest = 32 * "ab"
+    for _ in range(2):  # killed and gone on with
+        with tracking.training_tracker(name="a-s0", kind="student", seed=0, identity="a") as tracker:
+            tracker.params({"run": {"dataset": "digits"}, "sha256": {"data": digest}})
+        assert not tracker.failed
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert client.get_experiment_by_name("bkdsnn") is None
+    experiment = client.get_experiment_by_name("Anna's").experiment_id
+    (run,) = client.search_runs([experiment], "tags.`bkdsnn.kind` = 'student'")
+    (found,) = run.inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("digits", digest[:36])
+    assert found.dataset.source == '{"uri": "data/digits"}'
+    assert [(tag.key, tag.value) for tag in found.tags] == [("mlflow.data.context", "training")]
+
+
 def test_weights_are_registered_once(store, tmp_path, capfd):
     folder = tmp_path / "model"
     folder.mkdir()

@@ -3,23 +3,24 @@
 import shutil
 import tempfile
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from bkdsnn import paths, plugins
-from bkdsnn.contracts import Shape
+from bkdsnn import paths
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.errors import InputError
-from bkdsnn.files import digest, read_json, sha256, write_json
-from bkdsnn.layers.tensors import read_tensors
-from bkdsnn.params.read import validated
+from bkdsnn.export.student import REGISTERED, Names, read_student
+from bkdsnn.files import digest, sha256, write_json
 from bkdsnn.params.schema import Params
-from bkdsnn.tracking import registry
+from bkdsnn.tracking import opening, registry
 
-CARD, WEIGHTS = "network.json", "weights.safetensors"
+_CODE = Path(__file__).with_name("pyfunc_code.py")
+_INSIDE = Path("artifacts", "student")  # where MLflow keeps the folder in a model of its own
+_LIBRARIES = ("torch", "spikingjelly", "safetensors", "pydantic", "numba", "numpy")  # what reading one needs
 
 
 def winner(params: Params, results: Path, *, rows: Iterable[str]) -> tuple[str, float]:
@@ -37,12 +38,12 @@ def winner(params: Params, results: Path, *, rows: Iterable[str]) -> tuple[str, 
     return max(accuracy[best], key=accuracy[best].get), means[best]
 
 
-def write_model(folder: Path, key: str, params: Params) -> None:
-    """The folder that is registered: the weights after the last epoch, and a card that says how they are used."""
+def write_model(folder: Path, key: str, params: Params, *, names: Names = REGISTERED, **more: object) -> dict:
+    """A student's folder: the weights after the last epoch, and a card that says how they are used; gives the card."""
     run = params.runs[key]
     source = paths.student(run.table, key)
     part, data = params.students[run.student], ArrayData(paths.dataset(run.dataset))
-    shutil.copyfile(source / "last.safetensors", folder / WEIGHTS)
+    shutil.copyfile(source / "last.safetensors", folder / names.weights)
     card = {
         "network": part.network,
         "settings": part.settings,
@@ -51,9 +52,31 @@ def write_model(folder: Path, key: str, params: Params) -> None:
         "normalise": data.normalise.model_dump(mode="json"),
         "run": {"key": key, **run.model_dump(include={"table", "row", "seed", "dataset", "teacher", "method"})},
         "model_sha256": digest(source),
-        "weights_sha256": sha256(folder / WEIGHTS),
+        "weights_sha256": sha256(folder / names.weights),
+        **more,
     }
-    write_json(folder / CARD, card)
+    write_json(folder / names.card, card)
+    return card
+
+
+def write_pyfunc(folder: Path, student: Path) -> None:
+    """A model of MLflow's own kind around a student's folder: a few lines of code, signature, example, no pickle."""
+    opening.be_quiet()
+    from mlflow import pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    card = read_student(student, REGISTERED).card
+    inputs = TensorSpec(np.dtype(np.float32), (-1, *card["input_shape"]))
+    outputs = TensorSpec(np.dtype(np.float32), (-1, len(card["classes"])))
+    pyfunc.save_model(
+        folder,
+        python_model=str(_CODE),
+        artifacts={_INSIDE.name: str(student)},
+        signature=ModelSignature(Schema([inputs]), Schema([outputs])),
+        input_example=np.zeros((1, *card["input_shape"]), np.float32),
+        pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _LIBRARIES],
+    )
 
 
 def load(uri: str) -> nn.Module:
@@ -68,36 +91,8 @@ def load(uri: str) -> nn.Module:
 
 
 def _read(folder: Path) -> nn.Module:
-    card = read_json(folder / CARD)
-    if not (folder / WEIGHTS).is_file() or sha256(folder / WEIGHTS) != card.get("weights_sha256"):
-        raise InputError(f"{folder / WEIGHTS}: missing, or not the weights that {CARD} names")
-    weights = read_tensors(folder / WEIGHTS)
-    try:
-        with torch.device("meta"):  # takes no memory, whatever size the card asks for
-            shapes = _shapes(_built(card).state_dict())
-        if shapes != _shapes(weights):
-            name = next(name for name, _ in sorted(shapes.items() ^ _shapes(weights).items()))
-            raise InputError(
-                f"{folder / WEIGHTS}: '{ascii(name)[1:-1]}' is not as in the network that {CARD} describes"
-            )
-        network = _built(card)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, ArithmeticError) as error:
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise InputError(f"{folder / CARD}: describes no network ({why})") from error
-    network.load_state_dict(weights)
-    network.card = card
-    return network.eval()
-
-
-def _built(card: dict) -> nn.Module:
-    module = plugins.load("network", card["network"])
-    with torch.random.fork_rng(devices=[]):  # the weights that a network starts with are of no interest here
-        settings = validated(module.Settings, card["settings"], where="settings")
-        return module.Network(settings, input_shape=tuple(card["input_shape"]), classes=len(card["classes"]))
-
-
-def _shapes(weights: dict[str, Tensor]) -> dict[str, Shape]:
-    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    inside = folder / _INSIDE
+    return read_student(inside if inside.is_dir() else folder, REGISTERED)
 
 
 def _validation_top1(folder: Path) -> float:

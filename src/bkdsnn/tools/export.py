@@ -45,13 +45,13 @@ def export_run(key: str = "", file: str = "") -> None:
             "classes": json.dumps(data.classes),
             "normalise": data.normalise.model_dump_json(),
             "model_sha256": digest(source),
-            **_event_frames(data),
+            **event_frames(data),
         },
     )
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB; {compared}")
 
 
-def _event_frames(data: ArrayData) -> dict[str, str]:
+def event_frames(data: ArrayData) -> dict[str, str]:
     """How the frames of an event data set were made, so that others can make more."""
     frames = data.manifest["settings"].get("frames")
     return {"event_frames": FrameSettings(**frames).in_words()} if frames else {}

@@ -7,8 +7,9 @@ from pathlib import Path
 from bkdsnn import environment, paths
 from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
-from bkdsnn.export.mlflow_model import winner, write_model
-from bkdsnn.files import digest, read_json
+from bkdsnn.export.mlflow_model import winner, write_model, write_pyfunc
+from bkdsnn.export.model_card import read_metrics
+from bkdsnn.files import digest
 from bkdsnn.params.schema import load_params
 from bkdsnn.tracking.tracker import evaluation_tracker
 
@@ -27,15 +28,15 @@ def register(*, table: str | None, row: str | None) -> None:
     results = paths.runs(params.table)
     key, accuracy = winner(params, results, rows=[row] if row else params.rows)
     run, source = params.runs[key], paths.student(params.table, key)
-    if read_json(results / key / "metrics.json")["model_sha256"] != digest(source):
-        raise InputError(f"{results / key}: of other weights than {source}; run `dvc repro`")
+    read_metrics(results / key, of=source)
     print(f"{key}: of the row {run.row}, {accuracy:.2f} % on the validation split in the mean over its seeds")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        evaluation_tracker(name=key, kind="student", seed=run.seed, digest=digest(source)) as tracker,
-    ):
-        write_model(Path(folder), key, params)
-        tracker.register(f"bkdsnn-{params.table}", Path(folder), digest=digest(source))
+    with tempfile.TemporaryDirectory() as name:
+        student, model = Path(name, "student"), Path(name, "model")
+        student.mkdir()
+        write_model(student, key, params)
+        write_pyfunc(model, student)
+        with evaluation_tracker(name=key, kind="student", seed=run.seed, digest=digest(source)) as tracker:
+            tracker.register(f"bkdsnn-{params.table}", model, digest=digest(source))
     if tracker.failed:
         raise InputError("MLflow has not taken the model, see above")
 

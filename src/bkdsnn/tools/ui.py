@@ -10,7 +10,7 @@ from bkdsnn.tracking import reach
 from bkdsnn.tracking.location import Location, location
 
 
-def ui(port: str) -> None:
+def ui(port: str = "5000") -> None:
     """Becomes MLflow's server of pages; where the store is a server itself, says where that is."""
     if not port.isdecimal() or not 1 <= int(port) < 2**16:
         raise InputError(f"PORT={port}: wanted a port, 1 to 65535")

@@ -5,17 +5,19 @@ children of one parent run per experiment.
 """
 
 import contextlib
+import json
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-from bkdsnn import environment
+from bkdsnn import environment, paths
 from bkdsnn.tracking import broken_off, opening, reach
 from bkdsnn.tracking.broken_off import KIND, PARENT, PROCESS
 from bkdsnn.tracking.location import Location
 from bkdsnn.tracking.names import named
 
+CHAMPION = "champion"  # the alias of what was registered last
 _MODEL, _EXPERIMENT, _IDENTITY = "bkdsnn.model", "bkdsnn.experiment", "bkdsnn.identity"
 
 
@@ -54,7 +56,19 @@ class Store:
     def params(self, values: dict[str, Any]) -> None:
         from mlflow.entities import Param
 
-        self._client.log_batch(self._run, params=[Param(key, str(value)) for key, value in named(values).items()])
+        flat = named(values)
+        self._client.log_batch(self._run, params=[Param(key, str(value)) for key, value in flat.items()])
+        if digest := flat.get("sha256.data"):
+            self._dataset(flat["dataset"], digest)
+
+    def _dataset(self, key: str, digest: str) -> None:
+        """What MLflow lists as the run's data set: its manifest's SHA-256, as far as a digest may be long there."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE
+
+        source = json.dumps({"uri": str(paths.dataset(key))})
+        dataset = Dataset(key, digest[:MAX_DATASET_DIGEST_SIZE], "local", source)
+        self._client.log_inputs(self._run, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
     def metrics(self, values: dict[str, float], step: int) -> None:
         from mlflow.entities import Metric
@@ -76,18 +90,20 @@ class Store:
             self._client.log_artifact(self._run, path)
 
     def register(self, model: str, folder: str, digest: str) -> None:
-        """The folder as the newest version of a model, unless the newest is of the same weights."""
+        """The folder as the newest version of a model, its champion, unless the newest is of the same weights."""
         from mlflow.exceptions import MlflowException
 
         with contextlib.suppress(MlflowException):  # it is there
             self._client.create_registered_model(model)
         known = self._client.search_model_versions(f"name = '{model}'", max_results=1, order_by=["version_number DESC"])
         if known and known[0].tags.get(_MODEL) == digest:
+            self._client.set_registered_model_alias(model, CHAMPION, known[0].version)
             print(f"models:/{model}/{known[0].version}: these weights are registered already")
             return
         self._client.log_artifacts(self._run, folder, "model")
         source = f"{self._client.get_run(self._run).info.artifact_uri}/model"
         version = self._client.create_model_version(model, source, self._run, tags={_MODEL: digest})
+        self._client.set_registered_model_alias(model, CHAMPION, version.version)
         print(f"models:/{model}/{version.version}: registered")
 
     def close(self, status: str) -> None:

@@ -30,17 +30,18 @@ def opened(store: Location, *, make: bool = True) -> MlflowClient:
 
 def experiment(client: MlflowClient, store: Location) -> str:
     """The id of the experiment, which is made where it is missing; `InputError` where it is deleted."""
-    found = client.get_experiment_by_name(EXPERIMENT)
+    name = environment.foreign("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    found = client.get_experiment_by_name(name)
     if found and found.lifecycle_stage == "deleted":
         restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-        raise InputError(f"{store.shown}: the experiment '{EXPERIMENT}' is deleted; `{restore}` brings it back")
-    key = found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=store.artifacts)
+        raise InputError(f"{store.shown}: the experiment '{name}' is deleted; `{restore}` brings it back")
+    key = found.experiment_id if found else client.create_experiment(name, artifact_location=store.artifacts)
     tags = experiment_tags()
     if store.artifacts and (not found or found.artifact_location == store.artifacts):
         tags[_HOME] = store.artifacts
-    for name, value in tags.items():
-        if not found or found.tags.get(name) != value:
-            client.set_experiment_tag(key, name, value)
+    for tag, value in tags.items():
+        if not found or found.tags.get(tag) != value:
+            client.set_experiment_tag(key, tag, value)
     return key
 
 
@@ -50,6 +51,7 @@ def be_quiet() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     utils.MAX_RETRY_COUNT = 1
     environment.put("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # it would print user and password
+    environment.put_default("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     environment.put_default("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     environment.put_default("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
     environment.put_default("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")

@@ -87,7 +87,7 @@ def _warm_up() -> None:
 
     here = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="bkdsnn-") as folder:
-        environment.forget("MLFLOW_TRACKING_URI", "DVC_EXP_NAME")
+        environment.forget("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "DVC_EXP_NAME")
         environment.put("DVC_ROOT", folder)
         environment.put("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")  # no connection outlives its use
         environment.put("MLFLOW_DISABLE_TELEMETRY", "true")  # no thread

@@ -19,7 +19,7 @@ from bkdsnn.tracking import server
 FIRST = ("hash_code", "check_params", ALWAYS_RUN)  # everything needs them, and they take a second
 
 
-def repro(jobs: str) -> None:
+def repro(jobs: str = "") -> None:
     """Reproduces the table; raises `InputError` that names the stages which failed."""
     with alone():
         params = load_params()

@@ -1,0 +1,41 @@
+"""The console script: every tool by its name, and one line for what is none."""
+
+import sys
+
+import pytest
+from conftest import ROOT
+
+from bkdsnn.tools import cli
+
+PACKAGE = ROOT / "src/bkdsnn/tools"
+
+
+def test_every_tool_has_a_name():
+    doors = {
+        path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
+        for path in PACKAGE.rglob("*.py")
+        if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+    }
+    assert doors - {"cli"} == set(cli.TOOLS.values())
+
+
+def test_help_says_a_line_of_each(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["bkdsnn"])
+    cli.main()
+    usage, *lines = capsys.readouterr().out.splitlines()
+    assert usage == "usage: bkdsnn TOOL [ARGUMENT ...]"
+    assert [line.split()[0] for line in lines] == sorted(cli.TOOLS)
+    assert all(len(line.split()) > 4 for line in lines)
+
+
+def test_an_unknown_tool_is_told_with_the_nearest(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["bkdsnn", "plam"])
+    with pytest.raises(SystemExit, match=r"^bkdsnn plam: there is no such tool; did you mean plan\? there are .*row"):
+        cli.main()
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules")  # by other tests
+def test_a_tool_gets_its_arguments(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["bkdsnn", "params", "table=none"])
+    with pytest.raises(SystemExit, match=r"^params: table 'none': there is none; there are"):
+        cli.main()
