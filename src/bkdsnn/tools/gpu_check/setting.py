@@ -29,7 +29,7 @@ class Setting(NamedTuple):
         """What a process is told: its device, no MLflow, and our modules wherever it runs."""
         return {**given_environment(), "BKDSNN_ACCELERATOR": self.device, "BKDSNN_TRACKING": "off", **others}
 
-    def rows_of(self, module: str, name: str, *, seconds: float, **argument: object) -> Iterator[Row]:
+    def rows_of(self, module: str, name: str, /, *, seconds: float, **argument: object) -> Iterator[Row]:
         """The rows that a module of this room tells in a process of its own, and one more where it fails."""
         argument = {"small": self.small, **argument}
         command = [sys.executable, "-m", f"{__package__}.{module}", json.dumps(argument)]
