@@ -42,9 +42,10 @@ def compose() -> None:
     """Writes what the checks need of the catalogue, and the table's data, beside each other."""
     from bkdsnn.tools.parts import composed, composed_augmentation, composed_parts
 
-    rows = composed(f"table={TABLE}")["rows"]
-    others = [f"~rows.{key}" for key, row in rows.items() if row["dataset"] != DATASET]
-    params = composed(f"table={TABLE}", "seeds=[0]", *others, f"recipes.{DATASET}.portable=false")
+    table = composed(f"table={TABLE}")
+    changes = [f"~rows.{key}" for key, row in table["rows"].items() if row["dataset"] != DATASET]
+    changes += [f"recipes.{key}.portable=false" for key in table["recipes"]]  # or no GPU would train them
+    params = composed(f"table={TABLE}", "seeds=[0]", *changes)
     FOLDER.mkdir(exist_ok=True)
     augmentation = composed_augmentation("cifar").model_dump(mode="json")
     with new_file(COMPOSED) as file:

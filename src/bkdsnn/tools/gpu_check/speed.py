@@ -38,19 +38,19 @@ def speed(argument: str) -> None:
     step = _captured(contender, device) if given["graph"] else contender.step
     per_round = _steps_of(seconds_of(step, device), budget=given["budget"])
     rounds = [seconds_of(lambda: [step() for _ in range(per_round)], device) / per_round for _ in range(_ROUNDS)]
-    numbers = _numbers(step, statistics.median(rounds), setup.batch_size, device)
-    tell(Row(given["name"], _in_words(numbers), None, {**numbers, "batch_size": setup.batch_size}))
-
-
-def _numbers(step: Callable[[], None], seconds: float, batch_size: int, device: torch.device) -> dict[str, Any]:
-    peak = peak_mb(device) * 1e6 / 2**30
-    busy = _busy_seconds(step, device) / _PROFILED / seconds
-    return {"images_a_second": batch_size / seconds, "ms": 1e3 * seconds, "busy": min(busy, 1.0), "gib": peak}
+    seconds = statistics.median(rounds)
+    numbers = {"images_a_second": setup.batch_size / seconds, "ms": 1e3 * seconds, "batch_size": setup.batch_size}
+    numbers["gib"] = peak_mb(device) * 1e6 / 2**30
+    tell(Row(given["name"], _in_words(numbers), None, numbers))  # now: a profiler that does not work ends all
+    if busy := _busy_seconds(step, device) / _PROFILED / seconds:
+        numbers["busy"] = min(busy, 1.0)
+        tell(Row(given["name"], _in_words(numbers), None, numbers))
 
 
 def _in_words(numbers: dict[str, Any]) -> str:
+    busy = f"{100 * numbers['busy']:.0f} %" if "busy" in numbers else "unknown"
     said = f"{numbers['images_a_second']:8.0f} images/s, {numbers['ms']:7.1f} ms a step"
-    return f"{said}, busy {100 * numbers['busy']:3.0f} %, peak {numbers['gib']:5.2f} GiB"
+    return f"{said}, busy {busy:>5}, peak {numbers['gib']:5.2f} GiB"
 
 
 def _steps_of(seconds: float, *, budget: float) -> int:
