@@ -91,6 +91,18 @@ params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another
 plan: $(READY) ## what a table would cost here and on a GPU (TABLE=imagenet ARGS='gpu_tflops=989 utilisation=0.3')
 	$(RUN) python -m bkdsnn.tools.plan.table $(if $(TABLE),"table=$(TABLE)") $(ARGS)
 
+# A machine with a GPU may have neither .venv nor network: its own Python then runs with what gpu-pack took along.
+GPU_PYTHON := $(if $(wildcard $(READY)),"$(BIN)/python",$(PYTHON))
+GPU_PATH := src$(if $(wildcard $(READY)),,:.gpu/packages)
+
+.PHONY: gpu-pack
+gpu-pack: $(READY) ## .gpu: what gpu-check needs on a machine without DVC and network
+	@$(RUN) python -m bkdsnn.tools.gpu_check.luggage
+
+.PHONY: gpu-check
+gpu-check: ## numbers, bytes and speed on the GPU here, 10 minutes (DEVICE=cpu rehearses; PARTS=speed,table)
+	@PYTHONPATH=$(GPU_PATH) $(GPU_PYTHON) -m bkdsnn.tools.gpu_check "$(DEVICE)" "$(PARTS)" "$(SIZES)"
+
 .PHONY: export
 export: $(READY) ## a trained student as a NIR file (STUDENT=image-bkd-s0)
 	@$(RUN) python -m bkdsnn.tools.export "$(STUDENT)"

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from dvc.utils.hydra import compose_and_dump
-
 from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
 from bkdsnn.files import new_file
@@ -17,6 +15,8 @@ def compose(output: Path, overrides: list[str]) -> None:
 
     `InputError` for overrides that Hydra does not understand, and for what cannot be composed of them.
     """
+    from dvc.utils.hydra import compose_and_dump  # late: `make gpu-check` gets what is composed as a file
+
     try:
         with new_file(output) as written:
             compose_and_dump(written, str(CONF), None, "config", str(CONF.parents[1]), overrides)

@@ -1,5 +1,6 @@
 """What `tools.bench.step` lets take turns: distillation steps of SpikingJelly's stock layers and of ours."""
 
+import copy
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,10 +14,10 @@ from bkdsnn import plugins
 from bkdsnn.contracts import Batch, NetOutput
 from bkdsnn.layers.fused.switch import apply_speed
 from bkdsnn.params.recipe import Optimiser, Speed
-from bkdsnn.seeding import draw_keys
+from bkdsnn.seeding import draw_keys, make_deterministic
 from bkdsnn.teachers.live import LiveTeacher
 from bkdsnn.tools.bench.stock import SewResNet, Spikingformer
-from bkdsnn.tools.parts import build, composed_parts, main_method
+from bkdsnn.tools.parts import build, main_method
 from bkdsnn.training.optimiser import make_optimiser
 
 STOCK = {"spikingformer-4-384-cifar": Spikingformer, "sew-small-cifar": SewResNet}
@@ -36,6 +37,7 @@ class Setup:
     channels_last: bool = True
     fused_neurons: bool = True
     compile: bool = False
+    tf32: bool = False
     batch_size: int = 32
     time_steps: int = 4
 
@@ -58,6 +60,15 @@ SWITCHES = {
 }
 
 
+@dataclass(frozen=True)
+class Contender:
+    """`step` is one whole step: teacher, student, method, backward, optimiser; it changes what `learner` holds."""
+
+    step: Callable[[], None]
+    learner: nn.Module
+    optimiser: torch.optim.Optimizer
+
+
 class _Held:
     """A teacher's outputs, read from memory-mapped arrays as a cache's are."""
 
@@ -67,54 +78,66 @@ class _Held:
         self._arrays = {}
         for name, tensor in {"logits": output.logits, **output.features}.items():
             path = Path(self._folder.name) / f"{name}.npy"
-            np.save(path, tensor.transpose(0, 1).numpy())  # [B, T, ...]
+            np.save(path, tensor.transpose(0, 1).cpu().numpy())  # [B, T, ...]
             self._arrays[name] = np.load(path, mmap_mode="r")
 
     def __call__(self, batch: Batch) -> NetOutput:
-        rows = batch.index.numpy()
-        outputs = {name: torch.from_numpy(array[rows]).transpose(0, 1) for name, array in self._arrays.items()}
+        rows, device = batch.index.numpy(), batch.inputs.device
+        outputs = {
+            name: torch.from_numpy(array[rows]).to(device).transpose(0, 1) for name, array in self._arrays.items()
+        }
         return NetOutput(logits=outputs.pop("logits"), features=outputs)
 
 
-def step_of(setup: Setup) -> Callable[[], None]:
-    """One whole step: teacher, student, method, backward, optimiser."""
-    parts = composed_parts()
+def contender_of(setup: Setup, *, device: torch.device, parts: dict, constant_teacher: bool = False) -> Contender:
+    """What the setup says, on a device; `parts` are those of `composed_parts`.
+
+    constant_teacher: its outputs are computed once and lie on the device, as a captured graph of the step needs.
+    """
+    make_deterministic(threads=None, tf32=setup.tf32)
     shape = (3, 32, 32)
-    if setup.stock:
-        torch.manual_seed(0)
-        student = STOCK[setup.student](time_steps=setup.time_steps)
-    else:
-        part = parts["students"][setup.student]
-        part["settings"]["time_steps"] = setup.time_steps
-        student = build(part, input_shape=shape, classes=10)
-        apply_speed(student, Speed(**{name: getattr(setup, name) for name in Speed.model_fields}))
-    teacher = LiveTeacher(build(parts["teachers"][setup.teacher], input_shape=shape, classes=10), features=["last"])
-    batch = _batch(setup.batch_size, shape)
+    student = _student(setup, parts, shape).to(device)
+    network = build(parts["teachers"][setup.teacher], input_shape=shape, classes=10)
+    teacher = LiveTeacher(network.to(device), features=["last"])
+    batch = _batch(setup.batch_size, shape, device)
     if not setup.live:
         teacher = _Held(teacher, batch)
-    learner, method = student, _method(main_method(parts["methods"]), student, teacher(batch), batch)
-    optimiser = make_optimiser(
-        nn.ModuleList([learner, method]), Optimiser(name="adamw", lr=5e-4, weight_decay=0.06, momentum=0.9)
-    )
+    first = teacher(batch)
+    method = _method(main_method(parts["methods"]), student, first, batch).to(device)
+    learner = nn.ModuleList([student, method])
+    optimiser = make_optimiser(learner, Optimiser(name="adamw", lr=5e-4, weight_decay=0.06, momentum=0.9))
 
     def step() -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=setup.precision == "bf16"):
-            output = learner(batch.inputs)
-            terms = method(student=output, teacher=teacher(batch), labels=batch.labels, draws=batch.draws)
+        taught = first if constant_teacher else teacher(batch)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=setup.precision == "bf16"):
+            output = student(batch.inputs)
+            terms = method(student=output, teacher=taught, labels=batch.labels, draws=batch.draws)
             loss: Tensor = sum(terms.values())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
 
     student.train()
-    return step
+    return Contender(step, learner, optimiser)
 
 
-def _batch(size: int, shape: tuple[int, ...]) -> Batch:
+def _student(setup: Setup, parts: dict, shape: tuple[int, ...]) -> nn.Module:
+    if setup.stock:
+        torch.manual_seed(0)
+        return STOCK[setup.student](time_steps=setup.time_steps)
+    part = copy.deepcopy(parts["students"][setup.student])
+    part["settings"]["time_steps"] = setup.time_steps
+    student = build(part, input_shape=shape, classes=10)
+    apply_speed(student, Speed(**{name: getattr(setup, name) for name in Speed.model_fields}))
+    return student
+
+
+def _batch(size: int, shape: tuple[int, ...], device: torch.device) -> Batch:
     torch.manual_seed(0)
     index = torch.arange(size)
     draws = draw_keys("method", seed=0, epoch=0, index=index)
-    return Batch(inputs=torch.randn(size, *shape), labels=index % 10, index=index, draws=draws, view=0)
+    inputs, labels = torch.randn(size, *shape), index % 10
+    return Batch(inputs=inputs.to(device), labels=labels.to(device), index=index, draws=draws.to(device), view=0)
 
 
 def _method(part: dict, student: nn.Module, teacher_output: NetOutput, batch: Batch) -> nn.Module:

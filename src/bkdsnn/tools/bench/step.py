@@ -1,27 +1,31 @@
 """What a distillation step costs here, beside SpikingJelly's stock layers: `python -m bkdsnn.tools.bench.step PART`.
 
 PART is ratios (time), memory, switches, or lines (against T and batch). Every ratio is of one run, in which the
-contenders take turns; medians of at least 5 steps.
+contenders take turns; medians of at least 5 steps. On a GPU (or what `BKDSNN_ACCELERATOR` says) batches are larger, as
+small ones measure its launches, and memory is what torch has allocated there.
 """
 
 import json
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import torch
 
+from bkdsnn import portable
 from bkdsnn.command import run_stage
+from bkdsnn.distributed.device import this_device
 from bkdsnn.errors import InputError
 from bkdsnn.seeding import make_deterministic
-from bkdsnn.tools.bench.contenders import OURS, PAIRS, RATIOS, SWITCHES, Setup, step_of
+from bkdsnn.tools.bench.contenders import OURS, PAIRS, RATIOS, SWITCHES, Setup, contender_of
+from bkdsnn.tools.parts import composed_parts
 
 ROUNDS = 5
+ON_GPU = 4  # times the batch of a CPU
 
 
 def bench(part: str) -> None:
@@ -32,24 +36,24 @@ def bench(part: str) -> None:
     if part.startswith("one="):
         _one(part.removeprefix("one="))
         return
-    print(f"{_cpu()}, {torch.get_num_threads()} threads, torch {torch.__version__}; python -m {__spec__.name} {part}")
+    print(f"{_machine()}, torch {torch.__version__}; python -m {__spec__.name} {part}")
     parts[part]()
 
 
 def _ratios() -> None:
     for student, teacher in PAIRS:
-        contenders = {name: replace(setup, student=student, teacher=teacher) for name, setup in RATIOS.items()}
-        _compare(f"mixed BKD step of {student} under {teacher}, 32 x 32, T 4, batch 32", contenders)
+        contenders = {name: replace(setup, student=student, teacher=teacher) for name, setup in _sized(RATIOS).items()}
+        _compare(f"mixed BKD step of {student} under {teacher}, 32 x 32, T 4, batch {_batch()}", contenders)
 
 
 def _switches() -> None:
-    _compare("the same step, one switch changed at a time", SWITCHES)
+    _compare("the same step, one switch changed at a time", _sized(SWITCHES))
 
 
 def _memory() -> None:
     print("\npeak memory of a process that takes 3 steps, MB, and its ratio to the first")
     first = None
-    for name, setup in {**RATIOS, **SWITCHES}.items():
+    for name, setup in _sized({**RATIOS, **SWITCHES}).items():
         command = [sys.executable, "-m", __spec__.name, f"one={json.dumps(asdict(setup))}"]
         peak = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
         first = first or peak
@@ -65,15 +69,14 @@ def _lines() -> None:
 
 
 def _compare(title: str, contenders: dict[str, Setup], units: dict[str, int] | None = None) -> None:
-    steps = {name: step_of(setup) for name, setup in contenders.items()}
+    device, parts = this_device(portable=False), composed_parts()
+    steps = {name: contender_of(setup, device=device, parts=parts).step for name, setup in contenders.items()}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         step()
     for _ in range(ROUNDS):
         for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(seconds_of(step, device))
     print(f"\n{title}: ms (median of {ROUNDS}, and the fastest), images/s, times as fast as the first")
     first = statistics.median(next(iter(seconds.values())))
     for name, found in seconds.items():
@@ -83,15 +86,47 @@ def _compare(title: str, contenders: dict[str, Setup], units: dict[str, int] | N
 
 
 def _one(text: str) -> None:
-    step = step_of(Setup(**json.loads(text)))
+    setup, device = Setup(**json.loads(text)), this_device(portable=False)
+    step = contender_of(setup, device=device, parts=composed_parts()).step
     for _ in range(3):
         step()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+    print(peak_mb(device))
 
 
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
+def seconds_of(work: Callable[[], object], device: torch.device) -> float:
+    """How long work takes until the device has done it."""
+    _finish(device)
+    start = time.perf_counter()
+    work()
+    _finish(device)
+    return time.perf_counter() - start
+
+
+def peak_mb(device: torch.device) -> float:
+    """The most that the device's memory held of this process, or the process of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def _finish(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def _sized(contenders: dict[str, Setup]) -> dict[str, Setup]:
+    return {name: replace(setup, batch_size=_batch()) for name, setup in contenders.items()}
+
+
+def _batch() -> int:
+    return OURS.batch_size * (1 if this_device(portable=False).type == "cpu" else ON_GPU)
+
+
+def _machine() -> str:
+    device = this_device(portable=False)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{portable.processor()}, {torch.get_num_threads()} threads"
 
 
 if __name__ == "__main__":
