@@ -90,16 +90,6 @@ def check_pyfunc(project, inputs, *, expected):
         model.predict(torch.rand(3, 1, 8, 8).numpy())
 
 
-@pytest.mark.slow
-def test_what_is_registered_last_is_the_champion(project):
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
-    for row, version in (("image-bkd", "1"), ("image-ce", "2"), ("image-ce", "2")):
-        register(table="tiny", row=row)
-        assert client.get_model_version_by_alias("bkdsnn-tiny", "champion").version == int(version)
-
-
 def test_only_weights_and_json_are_stored_and_other_weights_are_refused(project):
     folder = project / "model"
     folder.mkdir()

@@ -99,6 +99,8 @@ def test_weights_are_registered_once(store, tmp_path, capfd):
         "models:/bkdsnn-digits/1: these weights are registered already",
         "models:/bkdsnn-digits/2: registered",
     ]
+    client, _ = store()
+    assert int(client.get_model_version_by_alias("bkdsnn-digits", "champion").version) == 2
 
 
 def test_an_evaluation_reopens_the_run_of_its_weights(store, tmp_path):
