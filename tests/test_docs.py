@@ -164,6 +164,8 @@ RUN_BY = {  # or runs the same on a smaller table
     "export BKDSNN_SHARE=2": "test_stages_and_processes_share_the_cores",
     "export BKDSNN_DEVICE_POOL=0,1": "test_four_stages_take_turns_on_two_devices",
     "make plan TABLE=cifar100": "test_a_plan_measures_every_row_and_touches_nothing",
+    "make gpu-check": "test_without_a_gpu_it_says_so_and_what_it_would_do_at_once",
+    "make gpu-check DEVICE=cpu": "test_the_whole_check_is_rehearsed_on_the_cpu",
     "make register TABLE=digits ROW=image-bkd": "test_a_registered_model_is_the_network_that_was_trained",
     "make export STUDENT=image-bkd-s0": "test_a_run_is_exported_and_does_on_real_inputs_what_its_network_does",
     "make publish STUDENT=image-bkd-s0": "test_the_layout_is_hugging_face_s",

@@ -43,14 +43,18 @@ def compose() -> None:
     from bkdsnn.tools.parts import composed, composed_augmentation, composed_parts
 
     table = composed(f"table={TABLE}")
-    changes = [f"~rows.{key}" for key, row in table["rows"].items() if row["dataset"] != DATASET]
-    changes += [f"recipes.{key}.portable=false" for key in table["recipes"]]  # or no GPU would train them
-    params = composed(f"table={TABLE}", "seeds=[0]", *changes)
+    params = composed(f"table={TABLE}", *changes_of(table))
     FOLDER.mkdir(exist_ok=True)
     augmentation = composed_augmentation("cifar").model_dump(mode="json")
     with new_file(COMPOSED) as file:
         write_json(file, {"parts": composed_parts(), "params": params, "augmentation": augmentation})
     _prepare(params)
+
+
+def changes_of(table: dict) -> list[str]:
+    """What makes of the table one for a GPU: one seed, the rows of one data set, and no portable recipe."""
+    others = [f"~rows.{key}" for key, row in table["rows"].items() if row["dataset"] != DATASET]
+    return ["seeds=[0]", *others, *(f"recipes.{key}.portable=false" for key in table["recipes"])]
 
 
 def given_environment() -> dict[str, str]:

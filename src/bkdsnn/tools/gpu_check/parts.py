@@ -90,12 +90,12 @@ def _speed(setting: Setting) -> Iterator[Row]:
         given = {"setup": _setup(setting, changes), "name": name, "graph": name == _GRAPH}
         given["budget"] = 1.0 if setting.small else 5.0
         limit = _LONG if "compile" in changes else _START
-        told = list(setting.rows_of("speed", name, seconds=limit, **given))
-        for row in [row for row in told if row.numbers][-1:]:  # the last of it says most
+        measured = list(setting.rows_of("speed", name, seconds=limit, **given))
+        for row in [row for row in measured if row.numbers][-1:]:  # the last of it says most
             rate = row.numbers["images_a_second"]
             first = first or rate
             yield row._replace(found=f"{row.found}, {rate / first:5.2f} times the first")
-        yield from (row for row in told if not row.numbers)
+        yield from (row for row in measured if not row.numbers)
     given = {"name": _LOADER, "batch_size": 64, "batches": 8 if setting.small else 60}
     yield from setting.rows_of("speed", _LOADER, seconds=_START, **given)
 
@@ -119,8 +119,8 @@ def _memory(setting: Setting) -> Iterator[Row]:
     env = project.environment(PYTHONFAULTHANDLER="1")
     code, lines = run(command, seconds=setting.seconds(_START), folder=project.folder, env=env)
     said = [line for line in lines if line.strip() and not heard(line)]
-    told = code == 1 and "out of memory" in said[-1] and not any("Traceback" in line for line in said)
-    yield Row("too little memory", said[-1][:300], True) if told else failed("too little memory", code, lines)
+    one_line = code == 1 and "out of memory" in said[-1] and not any("Traceback" in line for line in said)
+    yield Row("too little memory", said[-1][:300], True) if one_line else failed("too little memory", code, lines)
 
 
 def _setup(setting: Setting, changes: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class Setting(NamedTuple):
 
     def environment(self, **others: str) -> dict[str, str]:
         """What a process is told: its device, no MLflow, and our modules wherever it runs."""
-        return {**given_environment(), "BKDSNN_ACCELERATOR": self.device, "BKDSNN_TRACKING": "off", **others}
+        own = {"BKDSNN_ACCELERATOR": self.device, "BKDSNN_TRACKING": "off"}
+        return {**given_environment(), **own, "PYTHONUNBUFFERED": "1", **others}  # so that an error is said last
 
     def rows_of(self, module: str, name: str, /, *, seconds: float, **argument: object) -> Iterator[Row]:
         """The rows that a module of this room tells in a process of its own, and one more where it fails."""

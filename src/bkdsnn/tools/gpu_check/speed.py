@@ -85,10 +85,11 @@ def _busy_seconds(step: Callable[[], None], device: torch.device) -> float:
     with profile(activities=[activity]) as found:
         seconds_of(lambda: [step() for _ in range(_PROFILED)], device)
     kind = torch.autograd.DeviceType.CUDA if device.type == "cuda" else torch.autograd.DeviceType.CPU
-    return union(event for event in found.events() if event.device_type == kind) / 1e6
+    kernels = [event for event in found.events() if event.device_type == kind and not event.is_user_annotation]
+    return union(kernels) / 1e6
 
 
-def union(events: Any) -> float:
+def union(events: list[Any]) -> float:
     """How many microseconds are covered by at least one event."""
     covered, end = 0.0, float("-inf")
     for start, stop in sorted((event.time_range.start, event.time_range.end) for event in events):

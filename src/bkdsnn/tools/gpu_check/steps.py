@@ -17,15 +17,20 @@ def steps(argument: str) -> None:
     """Tells one row: the SHA-256 of all parameters and buffers."""
     given = json.loads(argument)
     setup, device = Setup(**given["setup"]), this_device(portable=False)
+    if setup.compile:
+        from torch._inductor import config
+
+        config.force_disable_caches = True  # or the second process would take what the first has compiled
     contender = contender_of(setup, device=device, parts=luggage.content()["parts"])
     for _ in range(given["steps"]):
         contender.step()
     compiled = "forward" in vars(contender.learner[0])
     finite = all(bool(value.isfinite().all()) for value in contender.learner.parameters())
-    tell(Row("weights", _sha256(contender.learner), finite, {"compiled": compiled}))
+    tell(Row("weights", sha256_of(contender.learner), finite, {"compiled": compiled}))
 
 
-def _sha256(module: nn.Module) -> str:
+def sha256_of(module: nn.Module) -> str:
+    """The SHA-256 of all parameters and buffers, with their names."""
     found = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         found.update(name.encode())
