@@ -21,6 +21,8 @@ TOOLS = {
     "compare": "compare",
     "export": "export",
     "fuzz": "fuzz.__main__",
+    "gpu-check": "gpu_check.__main__",
+    "gpu-pack": "gpu_check.luggage",
     "page": "page",
     "params": "compose",
     "plan": "plan.table",
