@@ -124,5 +124,7 @@ def test_the_knob_reaches_the_tables_but_where_rows_have_their_own(tables):
 
 
 def test_an_unknown_table_is_told_with_those_there_are():
-    with pytest.raises(InputError, match="table 'nope': there is none; there are ablation-blur, .*imagenet, tiny$"):
+    with pytest.raises(
+        InputError, match="table 'nope': there is none; there are ablation-blur, .*imagenet, own-images, .*tiny$"
+    ):
         check_table(["seeds=[0]", "table=nope"])
