@@ -1,6 +1,7 @@
 """What a process knows of its launcher, its share of the machine, and a stage's parts for rank 0 alone."""
 
 import pytest
+import torch
 
 from bkdsnn.data.batches import Batches
 from bkdsnn.distributed import launcher
@@ -103,7 +104,9 @@ def test_shares_of_a_split_are_all_of_it(environment, data):
     for rank in ("0", "1", "2"):
         environment(RANK=rank, WORLD_SIZE="3", LOCAL_WORLD_SIZE="3")
         found += [
-            i for batch in Batches(data, batch_size=4, device="cpu").of_process("validation") for i in batch.index
+            i
+            for batch in Batches(data, batch_size=4, device=torch.device("cpu")).of_process("validation")
+            for i in batch.index
         ]
     assert found == data.splits["validation"].tolist()
 

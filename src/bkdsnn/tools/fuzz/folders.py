@@ -12,6 +12,7 @@ from bkdsnn.contracts import Batch
 from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, write_manifest
 from bkdsnn.data.batches import Batches
 from bkdsnn.export import mlflow_model
+from bkdsnn.export.student import REGISTERED
 from bkdsnn.files import sha256, write_json
 from bkdsnn.params.check import check
 from bkdsnn.params.schema import Dataset, Student, load_params
@@ -65,9 +66,9 @@ def _read_trained(folder: Path, _changed: Path) -> None:
 
 
 def _write_registered(folder: Path) -> None:
-    save_file(_weights(_data(folder.parent)), folder / mlflow_model.WEIGHTS)
+    save_file(_weights(_data(folder.parent)), folder / REGISTERED.weights)
     card = {**_NETWORK.model_dump(), "input_shape": _SHAPE, "classes": ["a", "b"], "normalise": _NORMALISE}
-    write_json(folder / mlflow_model.CARD, {**card, "weights_sha256": sha256(folder / mlflow_model.WEIGHTS)})
+    write_json(folder / REGISTERED.card, {**card, "weights_sha256": sha256(folder / REGISTERED.weights)})
 
 
 def _read_registered(folder: Path, _changed: Path) -> None:
