@@ -35,7 +35,7 @@ def this_device(*, portable: bool) -> torch.device:
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor on a device; to a GPU it is copied from pinned memory, so that no step waits for the copy."""
-    if device.type != "cuda" or tensor.device.type != "cpu":
+    if torch.device(device).type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
