@@ -1,8 +1,8 @@
 """Knowledge distillation as Hinton, Vinyals and Dean put it (2015, arXiv:1503.02531), on the student's mean logits."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from bkdsnn.contracts import NetOutput, Shape
+from bkdsnn.contracts import NetOutput
 from bkdsnn.methods import logits_kd
 from bkdsnn.methods._losses import soft_loss, task_loss
 
@@ -11,14 +11,8 @@ class Settings(logits_kd.Settings):
     """The weight and temperature of the soft labels."""
 
 
-class Method(nn.Module):
+class Method(logits_kd.Method):
     """The terms `task` and `logits`: temperature^2 * KL(teacher, student)."""
-
-    needs_teacher = True
-
-    def __init__(self, settings: Settings, *, student: dict[str, Shape], teacher: dict[str, Shape]) -> None:
-        super().__init__()
-        self.settings = settings
 
     def forward(self, *, student: NetOutput, teacher: NetOutput, labels: Tensor, draws: Tensor) -> dict[str, Tensor]:
         settings = self.settings

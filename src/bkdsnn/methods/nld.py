@@ -1,10 +1,10 @@
 """Noise-smoothed logits distillation, a part of CKDSNN (2026, arXiv:2511.06902)."""
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from bkdsnn.contracts import NetOutput, Shape
+from bkdsnn.contracts import NetOutput
 from bkdsnn.methods import logits_kd
 from bkdsnn.methods._losses import task_loss
 from bkdsnn.seeding import keys_for, normal
@@ -31,14 +31,8 @@ def noisy_loss(
     return temperature**2 * F.kl_div(mixed.log(), teacher, reduction="batchmean", log_target=True)
 
 
-class Method(nn.Module):
+class Method(logits_kd.Method):
     """The terms `task` and `logits`."""
-
-    needs_teacher = True
-
-    def __init__(self, settings: Settings, *, student: dict[str, Shape], teacher: dict[str, Shape]) -> None:
-        super().__init__()
-        self.settings = settings
 
     def forward(self, *, student: NetOutput, teacher: NetOutput, labels: Tensor, draws: Tensor) -> dict[str, Tensor]:
         settings, logits = self.settings, student.logits.mean(0)  # [B, K]

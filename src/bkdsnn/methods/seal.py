@@ -2,10 +2,10 @@
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from bkdsnn.contracts import NetOutput, Shape
+from bkdsnn.contracts import NetOutput
 from bkdsnn.methods import logits_kd
 from bkdsnn.methods._losses import correct_steps, soft_loss, step_task_loss
 
@@ -46,16 +46,11 @@ def mixed_steps(logits: Tensor) -> Tensor:
     return torch.einsum("ijb,jbk->ibk", weight, logits)
 
 
-class Method(nn.Module):
+class Method(logits_kd.Method):
     """The terms `task` (of each step), `logits` (aligned, to the teacher) and `steps` (to the other steps)."""
 
-    needs_teacher = True
     task_of_each_step = True
     whole_labels = True
-
-    def __init__(self, settings: Settings, *, student: dict[str, Shape], teacher: dict[str, Shape]) -> None:
-        super().__init__()
-        self.settings = settings
 
     def forward(self, *, student: NetOutput, teacher: NetOutput, labels: Tensor, draws: Tensor) -> dict[str, Tensor]:
         settings, logits = self.settings, student.logits  # [T, B, K]

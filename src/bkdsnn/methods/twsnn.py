@@ -3,9 +3,9 @@
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from bkdsnn.contracts import NetOutput, Shape
+from bkdsnn.contracts import NetOutput
 from bkdsnn.methods import logits_kd
 from bkdsnn.methods._losses import correct_steps, soft_loss, step_task_loss
 
@@ -29,16 +29,11 @@ def ensemble_logits(*, logits: Tensor, labels: Tensor, ensemble: str) -> Tensor:
     return (logits.detach() * right).sum(0) / right.sum(0).clamp(min=1)
 
 
-class Method(nn.Module):
+class Method(logits_kd.Method):
     """The terms `task` (of each step), `logits` (its pull to the teacher) and `self` (to the ensemble)."""
 
-    needs_teacher = True
     task_of_each_step = True
     whole_labels = True
-
-    def __init__(self, settings: Settings, *, student: dict[str, Shape], teacher: dict[str, Shape]) -> None:
-        super().__init__()
-        self.settings = settings
 
     def forward(self, *, student: NetOutput, teacher: NetOutput, labels: Tensor, draws: Tensor) -> dict[str, Tensor]:
         settings, logits = self.settings, student.logits  # [T, B, K]

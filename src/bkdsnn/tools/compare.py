@@ -38,11 +38,9 @@ def compare(first: str, second: str) -> None:
     sides = [_collected(name) for name in names]
     compared = rows(*sides)
     if compared.empty:
-        why = [
-            f"; {name}: {what}" for name, side in zip(names, sides, strict=True) for _, what in side.problems.values()
-        ]
-        line = f"A={names[0]} and B={names[1]} have no row in common with runs of the same seeds"
-        raise InputError(line + "".join(why[:1]) + f" (and {len(why) - 1} more)" * (len(why) > 1))
+        why = [what for side in sides for _, what in side.problems.values()]
+        first = f": {why[0]} (the first of {len(why)} such)" if why else ""
+        raise InputError(f"A={names[0]} and B={names[1]} have no row in common with runs of the same seeds{first}")
     table = compared.rename(columns={"A": f"A: {names[0]}", "B": f"B: {names[1]}"})
     print(tabulate(table, headers="keys", tablefmt="github", showindex=False, disable_numparse=True))
     print("\n".join(f"- {line}" for line in notes(*sides)))
