@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import sqlite3
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from mlflow.store.db import utils
 
 from bkdsnn import environment
 from bkdsnn.errors import InputError
-from bkdsnn.files import sweep
+from bkdsnn.files import new_file, sweep
 from bkdsnn.tracking.location import Location
 from bkdsnn.tracking.names import experiment_tags
 
@@ -79,9 +78,8 @@ def _care_for(store: Location, *, make: bool) -> None:
 
 def _make(path: Path) -> None:
     """Makes the tables under another name: a kill must not leave half of them."""
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    MlflowClient(f"sqlite:///{partial}").search_experiments()
-    os.replace(partial, path)
+    with new_file(path) as partial:
+        MlflowClient(f"sqlite:///{partial}").search_experiments()
 
 
 def _bring_home(database: sqlite3.Connection, store: Location) -> None:
