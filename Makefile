@@ -15,7 +15,7 @@ RUN := PATH="$(BIN):$$PATH" PYTHONPATH=src
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(READY) ## .venv with the exact versions of requirements.lock (TORCH=cpu: without CUDA, from PyTorch's index)
@@ -74,6 +74,10 @@ bench: $(READY) ## what events, images, the cache, start-up and a training step 
 .PHONY: check-cache
 check-cache: $(READY) ## stored teacher outputs against the live teacher (KEY=... for one cache)
 	$(RUN) python -m bkdsnn.tools.check_cache $(if $(KEY),"$(KEY)")
+
+.PHONY: check-number
+check-number: $(READY) ## a published number with somebody's weights (TABLE=cifar100 ROW=... WEIGHTS=FILE LAYOUT=ours)
+	@$(RUN) python -m bkdsnn.tools.check_number "$(TABLE)" "$(ROW)" "$(WEIGHTS)" "$(LAYOUT)" $(ARGS)
 
 .PHONY: torture
 torture: $(READY) ## break a small dvc repro by kills, signals, full disks; compare bytes with an unbroken one (SEED=... for other moments)

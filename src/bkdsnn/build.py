@@ -1,13 +1,17 @@
 """Builds what params.yaml describes: networks, and the methods that train them."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bkdsnn import plugins
 from bkdsnn.contracts import Shape
 from bkdsnn.data.arrays import ArrayData
+from bkdsnn.errors import InputError
+from bkdsnn.layers.layouts import OURS, Layout, known_part, load_by_layout, their_names
+from bkdsnn.layers.weights import read_weights
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import MethodPart, Student
+from bkdsnn.paths import raw_data
 from bkdsnn.seeding import derive_seed
 
 
@@ -16,7 +20,35 @@ def make_network(part: Student, *, data: ArrayData, seed: int) -> nn.Module:
     network = built(part, data=data, seed=seed)
     if hasattr(network, "load_initial_weights"):
         network.load_initial_weights()
+    if part.weights is not None:
+        load_part_weights(network, part)
     return network
+
+
+def layouts_of(name: str) -> dict[str, Layout | None]:
+    """Whose names a network's weights may have: ours (None), and what its file says of others."""
+    return {OURS: None, **getattr(plugins.load("network", name), "LAYOUTS", {})}
+
+
+def load_part_weights(network: nn.Module, part: Student) -> None:
+    """Loads the file that a part names; `InputError` where it is not there, is another, or does not fit."""
+    layouts = layouts_of(part.network)
+    if part.layout not in layouts:
+        raise InputError(f"layout: '{part.layout}': the network '{part.network}' has {', '.join(layouts)}")
+    state = read_weights(raw_data() / part.weights, expected_sha256=part.weights_sha256)
+    try:
+        load_by_layout(network, state, layouts[part.layout], source=part.weights)
+    except InputError as error:
+        own = [name for name, layout in layouts.items() if name != part.layout and _names_fit(state, network, layout)]
+        raise InputError(f"{error}{f'; its names are those of layout: {own[0]}' if own else ''}") from error
+
+
+def _names_fit(state: dict[str, Tensor], network: nn.Module, layout: Layout | None) -> bool:
+    try:
+        names = set(their_names(network.state_dict(), layout).values())
+    except InputError:
+        return False
+    return known_part(state, names, layout).keys() <= names
 
 
 def make_method(

@@ -37,6 +37,13 @@ for number in BLOCKS:
 
 
 def make_spikingformer(content: dict, pools: tuple[int, ...]) -> spikingformer.Network:
+    network = blank_spikingformer(content, pools)
+    load_official(network, SPIKINGFORMER, content)
+    return network.double()
+
+
+def blank_spikingformer(content: dict, pools: tuple[int, ...]) -> spikingformer.Network:
+    """Of the size of the official one, with weights of its own."""
     settings = spikingformer.Settings(
         time_steps=int(content["config.T"]),
         dim=int(content["config.dim"]),
@@ -48,22 +55,23 @@ def make_spikingformer(content: dict, pools: tuple[int, ...]) -> spikingformer.N
         attention_threshold=0.5,
         neuron=NeuronSettings(**{**NEURON, "kind": "lif", **SIGMOID}),
     )
-    network = spikingformer.Network(
-        settings, input_shape=content["x"].shape[1:], classes=int(content["config.classes"])
-    )
-    load_official(network, SPIKINGFORMER, content)
-    return network.double()
+    return spikingformer.Network(settings, input_shape=content["x"].shape[1:], classes=int(content["config.classes"]))
 
 
 def make_sew(content: dict, neuron: dict | None) -> sew_resnet_dvs.Network:
+    network = blank_sew(content, neuron)
+    load_official(network, SEW if neuron else TWIN, content)
+    return network.double()
+
+
+def blank_sew(content: dict, neuron: dict | None) -> sew_resnet_dvs.Network:
+    """Of the size of the official one, with weights of its own."""
     settings = sew_resnet_dvs.Settings(
         time_steps=content["frames"].shape[1],
         widths=(64, 64, 64, 64, 128, 128, 128),
         neuron=neuron and NeuronSettings(**{**NEURON, "kind": "plif", **neuron}),
     )
-    network = sew_resnet_dvs.Network(settings, input_shape=content["frames"].shape[1:], classes=10)
-    load_official(network, SEW if neuron else TWIN, content)
-    return network.double()
+    return sew_resnet_dvs.Network(settings, input_shape=content["frames"].shape[1:], classes=10)
 
 
 def neuron_of(case: dict) -> torch.nn.Module:

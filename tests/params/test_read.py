@@ -202,7 +202,7 @@ def test_several_errors_are_counted(digits):
 
 def test_a_student_has_to_learn_but_a_teacher_may_come_as_it_is(digits):
     bad = edited(edited(digits, "recipes/digits/epochs", 0), "recipes/digits/schedule/warmup_epochs", 0)
-    with pytest.raises(InputError, match="recipes.digits.epochs: 0, but runs.image-ce-s0 is a student"):
+    with pytest.raises(InputError, match="recipes.digits.epochs: 0, but rows.image-ce has a student"):
         check(validated(Params, bad, where=""))
     good = edited(digits, "recipes/still", bad["recipes"]["digits"])
     check(validated(Params, edited(good, "teachers/resnet-digits/recipe", "still"), where=""))

@@ -32,7 +32,10 @@ def winner(params: Params, results: Path, *, rows: Iterable[str]) -> tuple[str, 
     accuracy = {
         row: {key: _validation_top1(results / key) for key, run in params.runs.items() if run.row == row}
         for row in rows
+        if params.recipes[params.rows[row].recipe].epochs
     }
+    if not accuracy:
+        raise InputError("nothing of this was trained here (as published): no validation accuracy says what is best")
     means = {row: sum(runs.values()) / len(runs) for row, runs in accuracy.items()}
     best = max(means, key=means.get)
     return max(accuracy[best], key=accuracy[best].get), means[best]

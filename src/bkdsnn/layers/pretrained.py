@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.errors import InputError
 from bkdsnn.layers.weights import check_name, load_weights, read_weights
-from bkdsnn.params.recipe import Closed, Key, spelt
+from bkdsnn.params.recipe import Closed, Key, Sha256
 from bkdsnn.paths import raw_data
 
 HUB = "hub:"
@@ -37,7 +37,7 @@ class PretrainedSettings(Closed):
     input_size: PositiveInt | None
     interpolation: Literal["bilinear", "bicubic"]
     weights: str | None
-    weights_sha256: Annotated[str, spelt("[0-9a-f]{64}", "a SHA-256 has 64 digits, 0-9 and a-f")] | None
+    weights_sha256: Sha256 | None
     new_head: bool
 
 

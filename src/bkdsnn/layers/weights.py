@@ -2,6 +2,9 @@
 
 import re
 from argparse import Namespace
+from collections.abc import Callable, Iterable
+from functools import partial
+from operator import eq
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -11,6 +14,7 @@ from torch import Tensor, nn
 
 from bkdsnn.errors import InputError
 from bkdsnn.files import sha256
+from bkdsnn.layers.refusals import told_by
 
 _NESTED = ("state_dict", "model", "net")  # where training scripts keep the tensors, beside epoch and optimiser
 _WRAPPED = ("module.", "_orig_mod.", "model.")  # what DDP, torch.compile and Lightning put before every name
@@ -52,7 +56,7 @@ def read_weights(path: Path, *, expected_sha256: str | None) -> dict[str, Tensor
         with torch.serialization.safe_globals([Namespace]):  # a script's arguments: a plain holder of values
             state = load_file(path) if _is_safetensors(path) else _unpickled(path)
     except Exception as error:  # torch's restricted unpickler raises whatever damaged bytes lead it to
-        raise _refused(path) from error
+        raise _refused(path, error) from error
     if isinstance(state, dict):
         state = next((state[name] for name in _NESTED if isinstance(state.get(name), dict)), state)
     if not isinstance(state, dict) or not state:
@@ -84,26 +88,49 @@ def load_weights(
     classifier = tuple(f"{name}." for name in head)
     fresh = classifier if new_head else ()
     own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(fresh)}
-    state = {name: tensor for name, tensor in _unwrapped(state, own).items() if not name.startswith(fresh)}
-    state |= {name: torch.zeros_like(own[name]) for name in own if name.endswith(_COUNT) and name not in state}
-    if missing := [f"'{name}' {tuple(tensor.shape)}" for name, tensor in own.items() if name not in state]:
-        more = f" (and {', '.join(missing[1:6])}{', ...' if len(missing) > 6 else ''})" if missing[1:] else ""
-        raise InputError(f"{source}: {missing[0]} of the network is missing{more}")
-    for name, tensor in own.items():
-        if state[name].shape != tensor.shape:
-            raise InputError(
-                f"{source}: '{name}' has shape {tuple(state[name].shape)}, the network's has {tuple(tensor.shape)}"
-                + _advice(name, classifier)
-            )
-        if not _is_plain(state[name], like=tensor):
-            raise InputError(f"{source}: '{name}' is no plain tensor of finite numbers, as {tensor.dtype}")
-    if unknown := [name for name in state if name not in own]:
-        raise InputError(f"{source}: '{unknown[0]}' {tuple(state[unknown[0]].shape)} is unknown to the network")
+    state = {name: tensor for name, tensor in unwrapped(state, own).items() if not name.startswith(fresh)}
+    state = checked(state, own, source=source, advice=partial(_advice, classifier=classifier))
     model.load_state_dict(state, strict=False)
 
 
-def _unwrapped(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+def checked(
+    state: dict[str, Tensor],
+    own: dict[str, Tensor],
+    *,
+    source: str,
+    alike: Callable[[torch.Size, torch.Size], bool] = eq,
+    advice: Callable[[str], str] = lambda name: "",
+) -> dict[str, Tensor]:
+    """A state dict that has all of `own`, with counts of batches where it has none; `alike` compares two shapes.
+
+    Raises `InputError` as `load_weights` does; `advice` is added where the entry of that name has another shape.
+    """
+    state = {name: torch.zeros_like(own[name]) for name in own if name.endswith(_COUNT)} | state
+    unknown = [f"'{name}' {tuple(tensor.shape)}" for name, tensor in state.items() if name not in own]
+    if missing := [f"'{name}' {tuple(tensor.shape)}" for name, tensor in own.items() if name not in state]:
+        more = f" (and {', '.join(missing[1:6])}{', ...' if len(missing) > 6 else ''})" if missing[1:] else ""
+        instead = f"; unknown to the network is {_first_of(unknown)}" if unknown else ""
+        raise InputError(f"{source}: {missing[0]} of the network is missing{more}{instead}")
+    for name, tensor in own.items():
+        if not alike(state[name].shape, tensor.shape):
+            raise InputError(
+                f"{source}: '{name}' has shape {tuple(state[name].shape)}, the network's has {tuple(tensor.shape)}"
+                + advice(name)
+            )
+        if not _is_plain(state[name], like=tensor):
+            raise InputError(f"{source}: '{name}' is no plain tensor of finite numbers, as {tensor.dtype}")
+    if unknown:
+        raise InputError(f"{source}: {_first_of(unknown)} is unknown to the network")
+    return state
+
+
+def _first_of(names: list[str]) -> str:
+    return names[0] + (f" (and {len(names) - 1} more)" if names[1:] else "")
+
+
+def unwrapped(state: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:
     """A state dict without what stands before all of its names and before none of the network's."""
+    own = list(own)
     for prefix in _WRAPPED:
         if all(name.startswith(prefix) for name in state) and not any(name.startswith(prefix) for name in own):
             state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
@@ -123,5 +150,6 @@ def _advice(name: str, classifier: tuple[str, ...]) -> str:
     return " (the weights are of another picture or patch size)" if "pos_embed" in name else ""
 
 
-def _refused(path: Path) -> InputError:
-    return InputError(f"{path}: refused: neither safetensors nor a plain state dict of tensors (torch, weights_only)")
+def _refused(path: Path, error: Exception | None = None) -> InputError:
+    what = "refused: neither safetensors nor a plain state dict of tensors (torch, weights_only)"
+    return InputError(f"{path}: {what}{told_by(path, error)}")

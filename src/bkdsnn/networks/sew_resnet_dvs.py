@@ -9,6 +9,24 @@ from bkdsnn.errors import InputError
 from bkdsnn.layers.spiking import NeuronSettings, SpikingNetwork, conv_bn, encode, make_neuron
 from bkdsnn.params.recipe import Closed
 
+LAYOUTS = {
+    "official": {  # cifar10dvs/smodels.py of Spike-Element-Wise-ResNet and of BKDSNN; its numbers are those of `layers`
+        "conv.0.0.0": "stem.0",
+        "conv.0.0.1": "stem.1",
+        "conv.0.1": "layers.0",
+        "conv.*.0.0": "layers.*.0",
+        "conv.*.0.1": "layers.*.1",
+        "conv.*.1": "layers.*.2",
+        "conv.*.conv.0.0.0": "layers.*.body.0",
+        "conv.*.conv.0.0.1": "layers.*.body.1",
+        "conv.*.conv.0.1": "layers.*.body.2",
+        "conv.*.conv.1.0.0": "layers.*.body.3",
+        "conv.*.conv.1.0.1": "layers.*.body.4",
+        "conv.*.conv.1.1": "layers.*.body.5",
+        "out": "head",
+    }
+}
+
 
 class Settings(Closed):
     """A 1x1 stem, then for each width a SEW block and 2x2 max-pooling; a 1x1 convolution where the width changes.

@@ -12,6 +12,17 @@ from bkdsnn.errors import InputError
 from bkdsnn.layers.spiking import NeuronSettings, SpikingNetwork, encode, make_neuron
 from bkdsnn.params.recipe import Closed
 
+LAYOUTS = {
+    "official": {  # imagenet/sew_resnet.py of Spike-Element-Wise-ResNet and of BKDSNN
+        "conv1": "model.conv1",
+        "bn1": "model.bn1",
+        "layer*.*.conv*.0": "model.layer*.*.conv*",
+        "layer*.*.conv*.1": "model.layer*.*.bn*",
+        "layer*.0.downsample.0.0": "model.layer*.0.downsample.0",
+        "layer*.0.downsample.0.1": "model.layer*.0.downsample.1",
+        "fc": "model.fc",
+    }
+}
 _MODELS = {18: sew_resnet.sew_resnet18, 34: sew_resnet.sew_resnet34, 50: sew_resnet.sew_resnet50}
 
 

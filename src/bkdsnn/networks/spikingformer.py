@@ -13,6 +13,36 @@ from bkdsnn.params.recipe import Closed, Depth
 
 _STEM = 5  # convolutions before the blocks
 
+LAYOUTS = {
+    "official": {  # model.py of cifar10, cifar100, imagenet and cifar10-dvs, in Spikingformer-CML and in BKDSNN
+        "patch_embed.proj_conv": "stem.1",
+        "patch_embed.proj_bn": "stem.2",
+        "patch_embed.proj1_conv": "embed.0.1",
+        "patch_embed.proj1_bn": "embed.0.2",
+        "patch_embed.proj2_conv": "embed.1.1",
+        "patch_embed.proj2_bn": "embed.1.2",
+        "patch_embed.proj3_conv": "embed.2.1",
+        "patch_embed.proj3_bn": "embed.2.2",
+        "patch_embed.proj4_conv": "embed.3.1",
+        "patch_embed.proj4_bn": "embed.3.2",
+        "block.*.attn.q_conv": "blocks.*.attention.query.0",
+        "block.*.attn.q_bn": "blocks.*.attention.query.1",
+        "block.*.attn.k_conv": "blocks.*.attention.key.0",
+        "block.*.attn.k_bn": "blocks.*.attention.key.1",
+        "block.*.attn.v_conv": "blocks.*.attention.value.0",
+        "block.*.attn.v_bn": "blocks.*.attention.value.1",
+        "block.*.attn.proj_conv": "blocks.*.attention.project.1",
+        "block.*.attn.proj_bn": "blocks.*.attention.project.2",
+        "block.*.mlp.mlp1_conv": "blocks.*.mlp.1",
+        "block.*.mlp.mlp1_bn": "blocks.*.mlp.2",
+        "block.*.mlp.mlp2_conv": "blocks.*.mlp.4",
+        "block.*.mlp.mlp2_bn": "blocks.*.mlp.5",
+        "block.*.norm1": None,
+        "block.*.norm2": None,
+        "head": "head",
+    }
+}
+
 
 class Settings(Closed):
     """A stem of five convolutions, with max-pooling behind those numbered (from 0) in `pools`, then `depth` blocks.

@@ -6,7 +6,7 @@ from bkdsnn import paths, plugins, portable
 from bkdsnn.errors import InputError
 from bkdsnn.params.read import FILE, validated
 from bkdsnn.params.runs import caches_of, runs_of, teacher_runs_of
-from bkdsnn.params.schema import Dataset, Params, Student
+from bkdsnn.params.schema import Dataset, Params, Run, Student
 from bkdsnn.params.settings import settings_of
 
 _HOW = "params.yaml was edited by hand where only the composition takes effect: use `dvc exp run -S {}`"
@@ -17,6 +17,7 @@ def check(params: Params) -> None:
     _check_references(params)
     _check_settings(params)
     _check_labels(params)
+    _check_as_published(params)
     _check_knobs(params)
     _check_runs(params)
     _check_fit(params)
@@ -107,26 +108,44 @@ def _check_runs(params: Params) -> None:
 def _check_fit(params: Params) -> None:
     """What is put together fits: a teacher where the method needs one, as many frames as time steps."""
     for key, run in params.runs.items():
-        if params.recipes[run.recipe].epochs == 0:
-            raise InputError(f"{FILE}: recipes.{run.recipe}.epochs: 0, but runs.{key} is a student, which has to learn")
-        method = plugins.load("method", params.methods[run.method].method).Method
-        if run.teacher is None and method.needs_teacher:
-            raise InputError(f"{FILE}: rows.{run.row}.teacher: null, but the method '{run.method}' needs one")
-        if getattr(method, "whole_labels", False) and params.recipes[run.recipe].augmentation.mixup is not None:
-            raise InputError(
-                f"{FILE}: rows.{run.row}.recipe: '{run.recipe}' mixes samples, but '{run.method}' asks which steps are "
-                f"right: recipes.{run.recipe}.augmentation.mixup: null"
-            )
+        if params.recipes[run.recipe].epochs:
+            _check_method(run, params)
         _check_steps(params, f"runs.{key}: student '{run.student}'", params.students[run.student], run.dataset)
-        asked = settings_of(run, params).get("features", {}).values()
-        kept = params.teachers[run.teacher].features if run.teacher else ()
-        if unkept := [name for name in asked if name not in kept]:
-            raise InputError(
-                f"{FILE}: methods.{run.method}.settings.features: '{unkept[0]}' is not among the features that "
-                f"teachers.{run.teacher}.features keeps: {', '.join(kept)}"
-            )
     for key, teacher in params.teachers.items():
         _check_steps(params, f"teachers.{key}", teacher, teacher.dataset)
+
+
+def _check_as_published(params: Params) -> None:
+    """Students that do not learn come from a file, and have no teacher."""
+    for key, row in params.rows.items():
+        if params.recipes[row.recipe].epochs:
+            continue
+        if params.students[row.student].weights is None:
+            raise InputError(
+                f"{FILE}: recipes.{row.recipe}.epochs: 0, but rows.{key} has a student, which has to learn, or to come "
+                f"from a file that students.{row.student}.weights names"
+            )
+        if row.teacher is not None:
+            raise InputError(f"{FILE}: rows.{key}.teacher: '{row.teacher}': '{row.recipe}' has no epochs: null")
+
+
+def _check_method(run: Run, params: Params) -> None:
+    """The method has what it needs: a teacher and its features, labels that are not mixed."""
+    method = plugins.load("method", params.methods[run.method].method).Method
+    if run.teacher is None and method.needs_teacher:
+        raise InputError(f"{FILE}: rows.{run.row}.teacher: null, but the method '{run.method}' needs one")
+    if getattr(method, "whole_labels", False) and params.recipes[run.recipe].augmentation.mixup is not None:
+        raise InputError(
+            f"{FILE}: rows.{run.row}.recipe: '{run.recipe}' mixes samples, but '{run.method}' asks which steps are "
+            f"right: recipes.{run.recipe}.augmentation.mixup: null"
+        )
+    asked = settings_of(run, params).get("features", {}).values()
+    kept = params.teachers[run.teacher].features if run.teacher else ()
+    if unkept := [name for name in asked if name not in kept]:
+        raise InputError(
+            f"{FILE}: methods.{run.method}.settings.features: '{unkept[0]}' is not among the features that "
+            f"teachers.{run.teacher}.features keeps: {', '.join(kept)}"
+        )
 
 
 def _check_steps(params: Params, where: str, part: Student, dataset: str) -> None:

@@ -1,10 +1,13 @@
-"""A mapping from params.yaml held against a schema: what does not fit is told in one line."""
+"""params.yaml as it is read, and a mapping from it held against a schema: what does not fit is told in one line."""
 
 import difflib
 import json
+import re
 import typing
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from bkdsnn.errors import InputError
@@ -21,6 +24,34 @@ def validated(model: type[Model], content: object, *, where: str) -> Model:
         first, *others = error.errors(include_url=False)
         more = f" (and {len(others)} more)" if others else ""
         raise InputError(f"{FILE}: {_told(model, first, where)}{more}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain words as YAML 1.2, DVC's; by 1.1, PyYAML's, 1e-3 is a text, `no` is false, 010 is 8, 1:30 is 90."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] not in ("bool", "int", "float")]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+for _kind, _pattern in {
+    "bool": "(true|True|TRUE|false|False|FALSE)$",
+    "int": "[-+]?(0|[1-9][0-9]*)$",
+    "float": r"([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$",
+}.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list("-+.0123456789tTfF"))
+
+
+def read_yaml(path: Path) -> object:
+    """What a YAML file holds; `InputError` where it cannot be read or is empty."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: no readable YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        raise InputError(f"{path}: empty: `git checkout {path}` brings the committed one back")
+    return content
 
 
 def _told(model: type[BaseModel], error: Any, where: str) -> str:

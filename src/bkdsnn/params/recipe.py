@@ -42,6 +42,7 @@ Key = Annotated[
 ]
 DerivedKey = Annotated[str, spelt("[a-z0-9_-]{1,220}", "a key is made of a-z, 0-9, _ and -")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Sha256 = Annotated[str, spelt("[0-9a-f]{64}", "a SHA-256 has 64 digits, 0-9 and a-f")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 

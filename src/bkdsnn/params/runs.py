@@ -16,13 +16,13 @@ def cache_key(row: dict) -> str:
 
 
 def runs_of(*, rows: dict, seeds: list[int], table: str, parts: dict[str, dict]) -> dict[str, dict]:
-    """One run per row and seed; citations stay behind, so that a corrected one retrains nothing."""
+    """One run per row and seed, and one of a row that is as others published it; citations stay behind, so that a corrected one retrains nothing."""
     if not isinstance(seeds, list):
         raise InputError(f"seeds: {seeds!r}: wanted a list: seeds=[{seeds}]")
     return {
         f"{key}-s{seed}": _run(key, row, seed=seed, table=table, parts=parts)
         for key, row in rows.items()
-        for seed in seeds
+        for seed in _seeds_of(key, row, seeds, parts["recipes"])
     }
 
 
@@ -74,6 +74,13 @@ def _run(key: str, row: dict, *, seed: int, table: str, parts: dict[str, dict]) 
         "code_teacher": f"networks/{_teacher_network(row, parts)}",
         "code_method": f"methods/{parts['methods'][row['method']]['method']}",
     }
+
+
+def _seeds_of(key: str, row: dict, seeds: list[int], recipes: dict[str, dict]) -> list[int]:
+    """The seeds of a row's runs; without epochs nothing is drawn, and one is enough."""
+    _check_row(key, row)
+    recipe = recipes.get(row["recipe"]) if isinstance(row["recipe"], str) else None
+    return [0] if recipe and recipe.get("epochs") == 0 else seeds
 
 
 def _check_row(key: str, row: object) -> None:

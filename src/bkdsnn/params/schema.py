@@ -1,15 +1,14 @@
 """The closed schema of params.yaml: what may stand there, of which type, in which range."""
 
-import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, model_serializer, model_validator
 
 from bkdsnn.errors import InputError
-from bkdsnn.params.read import FILE, validated
-from bkdsnn.params.recipe import Closed, DerivedKey, Key, Recipe, Seed, unique
+from bkdsnn.params.read import FILE, read_yaml, validated
+from bkdsnn.params.recipe import Closed, DerivedKey, Key, Recipe, Seed, Sha256, unique
 
 
 class Normalise(Closed):
@@ -35,10 +34,29 @@ class Dataset(Closed):
 
 
 class Student(Closed):
-    """A network (a file of `networks/`) and its settings."""
+    """A network (a file of `networks/`), its settings, and the weights that it starts from (null: of the seed).
+
+    weights: a file below `BKDSNN_DATA`, whose SHA-256 has to be said, as results depend on params.yaml alone.
+    layout: whose names its entries have: `ours`, or one that the network's file has among its `LAYOUTS`.
+    """
 
     network: str
     settings: dict[str, Any]
+    weights: str | None = None
+    weights_sha256: Sha256 | None = None
+    layout: str = "ours"
+
+    @model_validator(mode="after")
+    def _a_file_has_a_sum(self) -> Self:
+        if (self.weights is None) != (self.weights_sha256 is None):
+            raise ValueError("weights and weights_sha256 are said together (`sha256sum FILE` gives the second)")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _weights_where_there_are_any(self, written: Callable) -> dict[str, Any]:
+        """Cards of parts without a file are what they were before parts could have one."""
+        unsaid = set() if self.weights else {"weights", "weights_sha256", "layout"}
+        return {name: value for name, value in written(self).items() if name not in unsaid}
 
 
 class Teacher(Student):
@@ -159,29 +177,6 @@ class Params(Closed):
         return entries[key]
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads plain words as YAML 1.2, DVC's; by 1.1, PyYAML's, 1e-3 is a text, `no` is false, 010 is 8, 1:30 is 90."""
-
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] not in ("bool", "int", "float")]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-for _kind, _pattern in {
-    "bool": "(true|True|TRUE|false|False|FALSE)$",
-    "int": "[-+]?(0|[1-9][0-9]*)$",
-    "float": r"([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$",
-}.items():
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list("-+.0123456789tTfF"))
-
-
 def load_params(path: Path = Path(FILE)) -> Params:
     """Reads and validates params.yaml; raises `InputError` with the first thing that is wrong."""
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: no readable YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        raise InputError(f"{path}: empty: `git checkout {path}` brings the committed one back")
-    return validated(Params, content, where="")
+    return validated(Params, read_yaml(path), where="")

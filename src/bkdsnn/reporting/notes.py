@@ -2,6 +2,7 @@
 
 from bkdsnn.evaluation.energy import COST
 from bkdsnn.params.schema import Params, Published
+from bkdsnn.reporting import as_published
 from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.layout import EMPTY
 
@@ -46,6 +47,7 @@ def common_notes(collected: Collected, sources: Sources) -> list[str]:
         f"sample, all time steps, at {COST.e_mac_pj} pJ a MAC and {COST.e_ac_pj} pJ an accumulation (Horowitz 2014, "
         "45 nm, 32 bit); memory and neurons take none. An input of k spikes is k accumulations.",
         "Firing rate: spikes per neuron and time step. It and the operations are means over the test split.",
+        *as_published.notes(params),
         *sources.notes(),
         *_data(collected),
         *_made_with(collected),

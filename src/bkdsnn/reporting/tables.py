@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bkdsnn.evaluation.calibration import BINS
+from bkdsnn.reporting import as_published
 from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.intervals import average, gain, gap_closed, mean_and_std, top1, validation_top1
 from bkdsnn.reporting.layout import EMPTY, number, with_problems, with_spread
@@ -75,6 +76,7 @@ def _record(key: str, verdict: Verdict | None, collected: Collected) -> dict[str
         "published_grade": row.published.grade if row.published else None,
         "parameters": first.parameters if first else None,
         **{name: average(key, name, collected) for name in means},
+        **as_published.as_columns(key, collected),
     }
 
 
@@ -109,6 +111,8 @@ def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
 
 def accuracy(key: str, collected: Collected) -> str:
     """A row's accuracy as text, with what is wrong with its seeds."""
+    if found := as_published.share_of(key, collected):
+        return f"{found.top1:.2f} (as published weights, {found.low:.2f} to {found.high:.2f})"
     return with_problems(with_spread(*mean_and_std(top1(key, collected))), collected.problems_of_row(key))
 
 

@@ -9,12 +9,13 @@ import json
 import numpy as np
 
 from bkdsnn import plugins
+from bkdsnn.build import built_for, load_part_weights
 from bkdsnn.contracts import Shape
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.foreseen import Foreseen, foreseen
 from bkdsnn.errors import InputError
 from bkdsnn.params.read import FILE, validated
-from bkdsnn.params.schema import Params, Run
+from bkdsnn.params.schema import Params, Run, Student
 from bkdsnn.teachers.trial import Trial
 
 
@@ -23,7 +24,7 @@ def check_fit(params: Params, *, found: dict[str, Foreseen] | None = None) -> No
 
     What the settings do not say of a data set, and `found` neither, is not judged.
     """
-    data = {key: _foreseen(key, params) for key in params.datasets} | (found or {})
+    data = {key: foreseen_of(key, params) for key in params.datasets} | (found or {})
     for key, known in data.items():
         if known.input_shape:
             _check_channels(key, params, known.input_shape)
@@ -31,6 +32,7 @@ def check_fit(params: Params, *, found: dict[str, Foreseen] | None = None) -> No
     for key, teacher in params.teachers.items():
         if data[teacher.dataset].input_shape:
             trial.attempt(f"teachers.{key}", params.recipes[teacher.recipe], lambda at, key=key: at.learns(key))
+            _check_weights(f"teachers.{key}", teacher, data[teacher.dataset])
     for run in _kinds(params):
         if all(data[key].input_shape for key in (run.dataset, _seen_by_teacher(run, params))):
             _check_run(run, params, trial)
@@ -43,7 +45,7 @@ def check_prepared(params: Params, key: str, data: ArrayData) -> None:
     ends_with_one = any(train % recipe.batch_size == 1 for recipe in params.recipes.values())
     # Without loading their sources, which takes seconds.
     says = {"picture", "frames"} & params.datasets[key].settings.keys()
-    if ends_with_one or not (says or _foreseen(key, params).input_shape):
+    if ends_with_one or not (says or foreseen_of(key, params).input_shape):
         packed = isinstance(data.inputs, np.ndarray)
         check_fit(params, found={key: Foreseen(data.input_shape, len(data.classes), train, packed)})
 
@@ -53,7 +55,19 @@ def _check_run(run: Run, params: Params, trial: Trial) -> None:
     for key in (run.dataset, _seen_by_teacher(run, params)):
         trial.attempt(f"{where}.recipe: '{run.recipe}'", recipe, lambda at, key=key: at.fits(key, recipe))
     trial.attempt(f"{where}.student: '{run.student}'", recipe, lambda at: at.student(run))
-    trial.attempt(f"{where}.method: '{run.method}'", recipe, lambda at: at.learns_from_teacher(run))
+    _check_weights(f"students.{run.student}", params.students[run.student], trial.data[run.dataset])
+    if recipe.epochs:
+        trial.attempt(f"{where}.method: '{run.method}'", recipe, lambda at: at.learns_from_teacher(run))
+
+
+def _check_weights(where: str, part: Student, known: Foreseen) -> None:
+    """A file that a part names is there and fits, as far as the classes are known."""
+    if part.weights is None or known.classes is None:
+        return
+    try:
+        load_part_weights(built_for(part, input_shape=known.input_shape, classes=known.classes, seed=0), part)
+    except InputError as error:
+        raise InputError(f"{FILE}: {where}.weights: {error}") from error
 
 
 def _kinds(params: Params) -> list[Run]:
@@ -66,7 +80,8 @@ def _seen_by_teacher(run: Run, params: Params) -> str:
     return params.teachers[run.teacher].dataset if run.teacher else run.dataset
 
 
-def _foreseen(key: str, params: Params) -> Foreseen:
+def foreseen_of(key: str, params: Params) -> Foreseen:
+    """What a data set's settings say of it."""
     dataset = params.datasets[key]
     source = plugins.load("source", dataset.source)
     return foreseen(source, validated(source.Settings, dataset.settings, where=f"datasets.{key}.settings"))

@@ -66,7 +66,7 @@ class Trial:
     def student(self, run: Run) -> NetOutput:
         """What a run's student says of the smallest batch."""
         size = self._size(run.dataset, self.params.recipes[run.recipe])
-        return self._output("students", run.student, run.dataset, size, True)
+        return self._output("students", run.student, run.dataset, size, self.params.recipes[run.recipe].epochs > 0)
 
     def learns_from_teacher(self, run: Run) -> None:
         """A run's first step."""

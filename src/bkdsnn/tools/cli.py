@@ -18,6 +18,7 @@ TOOLS = {
     "bench-start": "bench.start",
     "bench-step": "bench.step",
     "check-cache": "check_cache",
+    "check-number": "check_number",
     "compare": "compare",
     "export": "export",
     "fuzz": "fuzz.__main__",

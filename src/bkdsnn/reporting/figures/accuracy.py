@@ -49,8 +49,10 @@ def accuracy(collected: Collected) -> list[Drawn]:
 
 
 def training_curves(collected: Collected) -> list[Drawn]:
-    """Training loss of the task and validation accuracy against epochs: mean and range over seeds."""
-    groups = with_results(collected)
+    """Training loss of the task and validation accuracy against epochs: mean and range over seeds of trained rows."""
+    groups = _trained(with_results(collected), collected)
+    if not groups:
+        return []
     figure, axes = panels(len(groups), width=4.2, height=2.8, lines=2)
     for column, (dataset, rows) in enumerate(groups.items()):
         for line, (name, label) in enumerate(
@@ -76,6 +78,12 @@ def training_curves(collected: Collected) -> list[Drawn]:
         f"Loss and validation accuracy against epochs of {', '.join(key for rows in groups.values() for key in rows)}."
     )
     return [Drawn("training_curves", figure, "Training curves", caption, alt)]
+
+
+def _trained(groups: dict[str, list[str]], collected: Collected) -> dict[str, list[str]]:
+    """Rows by data set without those that are as others published them."""
+    left = {dataset: [key for key in rows if len(collected.of_row(key)[0].history)] for dataset, rows in groups.items()}
+    return {dataset: rows for dataset, rows in left.items() if rows}
 
 
 def curves_of(row: str, name: str, collected: Collected) -> pd.DataFrame:

@@ -105,6 +105,8 @@ def _lines(params: Params, shapes: dict[str, Expected]) -> tuple[list[Line], lis
     for key, row in params.rows.items():
         teacher = params.teachers[row.teacher] if row.teacher else None
         own = shapes[row.dataset]
+        if not params.recipes[row.recipe].epochs:
+            continue
         job = Job(
             student=params.students[row.student],
             method=params.methods[row.method],

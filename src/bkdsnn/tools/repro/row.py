@@ -19,8 +19,11 @@ def row(table: str, name: str, seed: str) -> None:
         raise InputError(f"SEED={seed}: wanted a whole number from 0 on")
     check_table([f"table={table}"])
     with alone(), composed([f"table={table}", f"seeds=[{seed}]"]):
-        check_row(name, table, load_params())
+        params = load_params()
+        check_row(name, table, params)
         key = f"{name}-s{seed}"
+        if key not in params.runs:
+            raise InputError(f"SEED={seed}: the row '{name}' is as others published it: SEED=0 is its only run")
         with server.running():
             dvc_repro(f"evaluate@{key}")
         folder = paths.runs(table) / key
