@@ -12,6 +12,9 @@ def content(composed):
     return composed("table=tiny")
 
 
+FILE = {"weights": "a.pth", "weights_sha256": "ab" * 32, "layout": "official"}
+
+
 def hashes(content, key="image-bkd-s0", teacher="resnet-digits"):
     params = validated(Params, content, where="")
     return cards.sha256_of(cards.of_run(params, key)), cards.sha256_of(cards.of_teacher(params, teacher))
@@ -43,3 +46,17 @@ def test_what_changes_it(content, path, value, changed):
     place[path[-1]] = value
     after = hashes(content)
     assert tuple(old != new for old, new in zip(before, after, strict=True)) == changed
+
+
+def test_weights_are_on_the_card_of_a_part_that_names_them_and_on_no_other(content):
+    before = hashes(content)
+    plain = cards.of_run(validated(Params, content, where=""), "image-bkd-s0")["student"]
+    assert set(plain) == {"network", "settings"}, "as it was before a part could name any"
+    content["students"]["sew-digits"] |= FILE
+    params = validated(Params, content, where="")
+    assert cards.of_run(params, "image-bkd-s0")["student"] == {**plain, **FILE}
+    assert hashes(content)[0] != before[0]
+    assert hashes(content)[1] == before[1]
+    again = {**FILE, "weights_sha256": "cd" * 32}
+    content["students"]["sew-digits"] |= again
+    assert cards.of_run(validated(Params, content, where=""), "image-bkd-s0")["student"] == {**plain, **again}

@@ -104,3 +104,35 @@ def test_a_part_is_named_as_its_file(path):
 @pytest.mark.parametrize("path", sorted((CONF / "neuron").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_neuron_of_the_catalogue_is_used(path):
     assert any(f"/neuron@settings.neuron: {path.stem}\n" in part.read_text() for part in CONF.glob("student/*.yaml"))
+
+
+THEIRS = (
+    "recipe=[digits,digits-vit,digits-dvs,as-published]",
+    "seeds=[1,2]",
+    f"+students.theirs={{network:sew_resnet,settings:${{students.sew-digits.settings}},weights:w.pth,"
+    f"weights_sha256:{'ab' * 32}}}",
+    "+rows.theirs={dataset:digits,student:theirs,teacher:null,method:bkd,recipe:as-published}",
+)
+
+
+def test_a_row_as_others_published_it_has_one_run_and_needs_neither_teacher_nor_its_method_s(composed):
+    content = composed("table=tiny", *THEIRS)
+    assert [key for key, run in content["runs"].items() if run["row"] == "theirs"] == ["theirs-s0"]
+    assert {run["seed"] for run in content["runs"].values() if run["row"] != "theirs"} == {1, 2}
+    check(validated(Params, content, where=""))
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("rows.theirs.student=sew-digits", "rows.theirs has a student, which has to learn, or to come from a file"),
+        ("rows.theirs.teacher=resnet-digits", "rows.theirs.teacher: 'resnet-digits': 'as-published' has no epochs"),
+        ("~students.theirs.weights_sha256", "students.theirs: weights and weights_sha256 are said together"),
+        ("students.theirs.weights_sha256=abc", 'students.theirs.weights_sha256: "abc": a SHA-256 has 64 digits'),
+        ("+students.theirs.weight=w", "students.theirs.weight: unknown key; did you mean weights"),
+    ],
+)
+def test_a_row_as_published_that_cannot_be_is_told(composed, override, expected):
+    with pytest.raises(InputError, match=expected) as told:
+        check(validated(Params, composed("table=tiny", *THEIRS, override), where=""))
+    assert "\n" not in str(told.value)

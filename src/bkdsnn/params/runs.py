@@ -16,7 +16,10 @@ def cache_key(row: dict) -> str:
 
 
 def runs_of(*, rows: dict, seeds: list[int], table: str, parts: dict[str, dict]) -> dict[str, dict]:
-    """One run per row and seed, and one of a row that is as others published it; citations stay behind, so that a corrected one retrains nothing."""
+    """One run per row and seed, or one alone of a row that is as others published it.
+
+    Citations stay behind, so that a corrected one retrains nothing.
+    """
     if not isinstance(seeds, list):
         raise InputError(f"seeds: {seeds!r}: wanted a list: seeds=[{seeds}]")
     return {

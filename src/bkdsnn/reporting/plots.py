@@ -11,9 +11,8 @@ _CLASSES = 100  # a matrix of more cannot be read
 
 def write_plots(folder: Path, collected: Collected) -> None:
     """Writes learning_curves.csv (means over seeds) and confusion.csv (counts, the seeds together)."""
-    curves = {
-        row: pd.concat([run.history for run in runs]) for row, runs in _rows(collected).items() if len(runs[0].history)
-    }
+    trained = {row: runs for row, runs in _rows(collected).items() if len(runs[0].history)}
+    curves = {row: pd.concat([run.history for run in runs]) for row, runs in trained.items()}
     columns = ["row", "epoch", "task", "validation_top1"]
     _write(
         folder / "learning_curves.csv",
