@@ -166,6 +166,8 @@ RUN_BY = {  # or runs the same on a smaller table
     "make plan TABLE=cifar100": "test_a_plan_measures_every_row_and_touches_nothing",
     "make gpu-check": "test_without_a_gpu_it_says_so_and_what_it_would_do_at_once",
     "make gpu-check DEVICE=cpu": "test_the_whole_check_is_rehearsed_on_the_cpu",
+    "make check-number TABLE=digits ROW=image-ce WEIGHTS=models/students/digits/image-ce-s0/last.safetensors "
+    "LAYOUT=ours": "test_a_row_as_published_is_evaluated_and_check_number_says_the_same",
     "make register TABLE=digits ROW=image-bkd": "test_a_registered_model_is_the_network_that_was_trained",
     "make export STUDENT=image-bkd-s0": "test_a_run_is_exported_and_does_on_real_inputs_what_its_network_does",
     "make publish STUDENT=image-bkd-s0": "test_the_layout_is_hugging_face_s",

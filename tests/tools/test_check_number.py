@@ -96,6 +96,8 @@ def test_a_row_as_published_is_evaluated_and_check_number_says_the_same(clone):
         text = (clone.folder / f"results/tables/borrowed/{name}.md").read_text(encoding="utf-8")
         assert f"{top1:.2f} (as published weights, {low:.2f} to {high:.2f})" in text
         assert "As published weights: a student that others trained, evaluated once" in text
+    said = clone.run("python", "-m", "bkdsnn.tools.publish", "theirs-s0", PYTHONPATH="src", check=False)
+    assert "theirs-s0: begins with the weights of others (theirs.pth.tar), whose terms are theirs" in said
     (line,) = pd.read_csv(clone.folder / "results/tables/borrowed/table.csv").to_dict("records")
     assert (line["weights"], line["seeds"], np.isnan(line["top1_std"])) == ("as published", 1, True)
     assert (line["top1_low"], line["top1_high"]) == (pytest.approx(low), pytest.approx(high))

@@ -1,5 +1,6 @@
 """Students and teachers, one file each: `Settings` and `Network(settings, *, input_shape, classes)`.
 
 A network maps inputs to a `NetOutput`, whose features have one called `last`. One that starts from weights of others
-has `load_initial_weights()`, which is called before training alone.
+has `load_initial_weights()`, which is called before training alone. One that others have published too may have
+`LAYOUTS`: by name, tables of what they call its modules (`layers.layouts`).
 """

@@ -27,7 +27,10 @@ def publish(key: str = "", push: str = "", repo: str = "") -> None:
     if push == "1" and not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise InputError(f"REPO={repo}: wanted USER/NAME, the repository on Hugging Face that PUSH=1 uploads to")
     params = load_params()
-    folder = FOLDER / params.entry("runs", key).table / key
+    run = params.entry("runs", key)
+    if theirs := params.students[run.student].weights:
+        raise InputError(f"{key}: begins with the weights of others ({theirs}), whose terms are theirs: not published")
+    folder = FOLDER / run.table / key
     _write(folder, key, params, name=repo if push == "1" else folder.as_posix())
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}; {size / 1e6:.2f} MB")
