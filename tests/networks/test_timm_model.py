@@ -5,15 +5,22 @@ import pickle
 
 import pytest
 import torch
+from conftest import augmentation, write_data
 from safetensors.torch import save_file
 from timm.models import save_for_hf
 
-from bkdsnn.build import built_for
+from bkdsnn.build import built_for, make_network
 from bkdsnn.contracts import NetOutput
+from bkdsnn.data.batches import Batches
 from bkdsnn.errors import InputError
+from bkdsnn.files import digest, new_folder
 from bkdsnn.methods import bkd
 from bkdsnn.networks import timm_model, torchvision_resnet
 from bkdsnn.params.schema import Normalise, Student
+from bkdsnn.teachers.cache_writer import write_cache
+from bkdsnn.teachers.cached import CachedTeacher
+from bkdsnn.teachers.live import LiveTeacher
+from bkdsnn.trained import Trained, load_trained, save_trained
 
 SETTINGS = {
     "options": {},
@@ -284,6 +291,39 @@ def test_inputs_are_the_data_sets_unless_the_weights_own_are_asked_for(raw):
     tens = Normalise(scale=10, mean=[5.0] * 3, std=[2.0] * 3)  # whatever inputs are, pixels are 0 to 255
     other = network_of(tens, options=VIT, weights="pretrained", normalise="own")
     assert torch.allclose(other(normalised(pixels, tens)).logits, theirs(given).logits, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_live_and_a_cached_teacher_see_their_own_normalisation(folder, tmp_path):
+    data = write_data(tmp_path / "data", shape=(3, 16, 16))
+    save_file(made("local-dir:own/vit").model.state_dict(), folder / "model.safetensors")  # not all alike
+    settings = {**SETTINGS, "model": "local-dir:own/vit", "weights": "pretrained", "normalise": "own"}
+    part = Student(network="timm_model", settings=settings)
+    weights = make_network(part, data=data, seed=0).state_dict()
+    with new_folder(tmp_path / "model") as kept:
+        save_trained(kept, Trained(weights, weights, -1, []), data=data, teacher=None, made_with={})
+    network = load_trained(tmp_path / "model", part, data=data, which="last")
+    live = LiveTeacher(network, features=["last"])
+    batches, rules = Batches(data, batch_size=8, device=torch.device("cpu")), augmentation()
+    write_cache(
+        tmp_path / "cache",
+        teacher=live,
+        batches=batches,
+        augmentation=rules,
+        dtype="float32",
+        teacher_digest="t",
+        code={},
+        rank=0,
+        world=1,
+    )
+    cached = CachedTeacher(tmp_path / "cache", data_digest=digest(data.folder), views=1, device=torch.device("cpu"))
+    batch = next(batches.ordered(view=0, augmentation=rules))
+    pixels = torch.from_numpy(data.inputs[batch.index.numpy()]).float()
+    wanted = network.model(normalised(pixels, HALF))
+    assert not torch.allclose(network.model(batch.inputs), wanted, atol=1e-3)
+    for teacher in (live, cached):
+        assert torch.allclose(teacher(batch).logits[0], wanted, atol=1e-5)
+    assert torch.equal(live(batch).features["last"], cached(batch).features["last"])
 
 
 def test_a_folders_own_normalisation_is_its_configs(folder):
