@@ -102,20 +102,20 @@ class Taps:
 
     def _instead(self, name: str, inputs: Tensor) -> str:
         """The modules whose outputs fit: those within the named one, else near ones and stages, or the last."""
-        fitting: list[str] = []
+        suitable: list[str] = []
         hooks = [
-            module.register_forward_hook(lambda *given, known=known: fitting.append(known) if _fits(given[2]) else None)
+            module.register_forward_hook(lambda *given, known=known: suitable.append(known) if _fits(given[2]) else None)
             for known, module in self._model.named_modules()
             if known
         ]
         self._model(inputs)
         for hook in hooks:
             hook.remove()
-        own = [known for known in fitting if known.startswith(f"{name}.")]
+        own = [known for known in suitable if known.startswith(f"{name}.")]
         outer = min((known.count(".") for known in own), default=0)
         near = [known for known in own if known.count(".") == outer][-5:]
-        near = near or difflib.get_close_matches(name, fitting, n=3) + [s for s in self._stages() if s in fitting]
-        near = near or fitting[-5:]  # what the head sees is among the last
+        near = near or difflib.get_close_matches(name, suitable, n=3) + [s for s in self._stages() if s in suitable]
+        near = near or suitable[-5:]  # what the head sees is among the last
         return f", try {', '.join(dict.fromkeys(near))}" if near else ""
 
     def _stages(self) -> list[str]:
