@@ -1,6 +1,7 @@
 """The features of another library's network: what its modules give, tapped by their names."""
 
 import difflib
+from functools import partial
 from types import MethodType
 
 from torch import Tensor, nn
@@ -103,10 +104,13 @@ class Taps:
     def _instead(self, name: str, inputs: Tensor) -> str:
         """The modules whose outputs fit: those within the named one, else near ones and stages, or the last."""
         suitable: list[str] = []
+
+        def note(_module: nn.Module, _inputs: tuple, output: object, *, known: str) -> None:
+            if known and _fits(output):
+                suitable.append(known)
+
         hooks = [
-            module.register_forward_hook(lambda *given, known=known: suitable.append(known) if _fits(given[2]) else None)
-            for known, module in self._model.named_modules()
-            if known
+            module.register_forward_hook(partial(note, known=known)) for known, module in self._model.named_modules()
         ]
         self._model(inputs)
         for hook in hooks:
