@@ -10,7 +10,7 @@ from bkdsnn.errors import InputError
 from bkdsnn.layers.layouts import OURS, Layout, known_part, load_by_layout, their_names
 from bkdsnn.layers.weights import read_weights
 from bkdsnn.params.read import validated
-from bkdsnn.params.schema import MethodPart, Student
+from bkdsnn.params.schema import MethodPart, Normalise, Student
 from bkdsnn.paths import raw_data
 from bkdsnn.seeding import derive_seed
 
@@ -73,12 +73,14 @@ def feature_shapes(network: nn.Module, *, input_shape: Shape) -> dict[str, Shape
 
 def built(part: Student, *, data: ArrayData, seed: int) -> nn.Module:
     """A network for a data set with weights that are drawn from the seed."""
-    return built_for(part, input_shape=data.input_shape, classes=len(data.classes), seed=seed)
+    shape, classes = data.input_shape, len(data.classes)
+    return built_for(part, input_shape=shape, classes=classes, normalise=data.normalise, seed=seed)
 
 
-def built_for(part: Student, *, input_shape: Shape, classes: int, seed: int) -> nn.Module:
-    """A network for samples of a shape with weights that are drawn from the seed."""
+def built_for(part: Student, *, input_shape: Shape, classes: int, normalise: Normalise, seed: int) -> nn.Module:
+    """A network for samples of a shape, normalised so, with weights that are drawn from the seed."""
     module = plugins.load("network", part.network)
     settings = validated(module.Settings, part.settings, where=f"{part.network}.settings")
     torch.manual_seed(derive_seed("network", seed))
-    return module.Network(settings, input_shape=input_shape, classes=classes)
+    network = module.Network(settings, input_shape=input_shape, classes=classes)
+    return network.normalised_by(normalise) if hasattr(network, "normalised_by") else network

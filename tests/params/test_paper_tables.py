@@ -21,6 +21,8 @@ BY_HAND = {  # paper.md
         "spikingformer-8-768-ce": 77.64,
         "spikingformer-8-768-mixed": 79.93,
         "spikingformer-8-768-bkd": None,
+        "spikingformer-8-384-mixed": 75.48,
+        "spikingformer-8-384-mixed-orig": None,
     },
     "cifar100": {"spikingformer-4-384-ce": 79.98, "spikingformer-4-384-mixed": 81.26, "resnet-19-mixed": 74.95},
     "cifar10": {"spikingformer-4-256-ce": 94.94, "spikingformer-4-256-mixed": 95.29, "resnet-19-ce": None},
@@ -90,6 +92,13 @@ def test_pictures_and_first_weights_are_the_official_ones(tables):
         assert (crop.interpolation, crop.scale[0]) == (("bicubic", 1.0) if spikingformer else ("bilinear", 0.08))
         if row.teacher:
             assert params.teachers[row.teacher].dataset == row.dataset
+    tags = {
+        key: params.teachers[row.teacher].settings["weights"]
+        for key, row in params.rows.items()
+        if row.student.startswith("spikingformer") and row.teacher
+    }
+    assert tags.pop("spikingformer-8-384-mixed-orig") == "hub:orig_in21k_ft_in1k"  # 81.78, which the README prints
+    assert set(tags.values()) == {"hub:augreg_in21k_ft_in1k"}  # which the official code loads
     for table in ("cifar10", "cifar100"):
         (teacher,) = tables[table].teachers.values()
         assert teacher.settings["weights"] == "hub:augreg_in21k_ft_in1k"

@@ -173,8 +173,8 @@ def test_an_empty_file_is_told_with_how_to_get_it_back(tmp_path, text):
     ("changes", "expected"),
     [
         (
-            {"model": "vit_tiny_patch16_224.augreg_in21k"},
-            "model: .*: wanted timm's name without the tag, which goes",
+            {"model": "timm/vit_tiny_patch16_224"},
+            "model: .*: wanted timm's ARCHITECTURE or ARCHITECTURE.TAG, hf-hub:USER/NAME or local-dir:FOLDER",
         ),
         ({"weights_sha256": "f37072fd"}, 'weights_sha256: "f37072fd": a SHA-256 has 64 digits, 0-9 and a-f'),
     ],

@@ -1,6 +1,7 @@
 """Students and teachers, one file each: `Settings` and `Network(settings, *, input_shape, classes)`.
 
 A network maps inputs to a `NetOutput`, whose features have one called `last`. One that starts from weights of others
-has `load_initial_weights()`, which is called before training alone. One that others have published too may have
+has `load_initial_weights()`, which is called before training alone; one whose inputs may have to be normalised anew has
+`normalised_by(normalise)`, which is told how the data set's are. One that others have published too may have
 `LAYOUTS`: by name, tables of what they call its modules (`layers.layouts`).
 """

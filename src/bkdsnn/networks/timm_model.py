@@ -1,21 +1,24 @@
 """Any model that `timm.create_model` knows; ViT-Small/16 and ViT-Base/16 teach the Spikingformers."""
 
-import difflib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
 from torch import Tensor
 
 from bkdsnn.contracts import Shape
 from bkdsnn.errors import InputError
-from bkdsnn.layers.pretrained import PretrainedNetwork, PretrainedSettings
-from bkdsnn.layers.weights import downloaded
+from bkdsnn.layers.preprocessing import Preprocessing
+from bkdsnn.layers.pretrained import PRETRAINED, PretrainedNetwork, PretrainedSettings
+from bkdsnn.layers.taps import WHOLE
+from bkdsnn.networks._timm_names import arguments_of, file_of
 from bkdsnn.params.recipe import spelt
 
-# With these timm itself reads weights, unverified and unpickled; the last two are the data set's.
-_NOT_ASKED_FOR = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
-_NOT_ASKED_FOR += ("num_classes", "in_chans")
+_READS = ("pretrained", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")  # with these timm itself, unverified
+_NOT_ASKED_FOR = (*_READS, "pretrained_cfg", "model_name", "num_classes", "in_chans")
+_FAILURES = (TypeError, ValueError, AssertionError, RuntimeError, LookupError, AttributeError)
+_NAME = r"[a-z0-9_]+(\.[a-z0-9_]+)?|(hf-hub|local-dir):.+"
+_WANTED = "wanted timm's ARCHITECTURE or ARCHITECTURE.TAG, hf-hub:USER/NAME or local-dir:FOLDER"
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
@@ -25,58 +28,66 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
 
 
 class Settings(PretrainedSettings):
-    """model: timm's name without the tag, options: what else goes to `timm.create_model`.
+    """model: a name as timm's users type it, `ARCHITECTURE`, `ARCHITECTURE.TAG`, `hf-hub:USER/NAME` or
+    `local-dir:FOLDER`; options: what else goes to `timm.create_model`.
 
-    `weights: hub:augreg_in21k_ft_in1k` downloads the weights of that tag.
+    The weights of an architecture are `hub:TAG`, those that any other name means `pretrained`.
     """
 
-    model: Annotated[str, spelt("[a-z0-9_]+", "wanted timm's name without the tag, which goes to weights: hub:TAG")]
+    model: Annotated[str, spelt(_NAME, _WANTED)]
     options: Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 class Network(PretrainedNetwork):
-    """Modules to tap: a ViT's `norm` gives its tokens before the head; other models call theirs otherwise."""
+    """Modules to tap: a ViT's `norm` gives its tokens before the head, other models call theirs otherwise; of all
+    `forward_features` is what the head sees."""
+
+    default_taps: ClassVar = {"last": WHOLE}
 
     def __init__(self, settings: Settings, *, input_shape: Shape, classes: int) -> None:
         import timm
 
-        if not timm.is_model(settings.model):
-            near = difflib.get_close_matches(settings.model, timm.list_models(), n=5)
-            raise InputError(f"timm has no model '{settings.model}'; the nearest are {', '.join(near) or '(none)'}")
         if settings.options.get("features_only"):
             raise InputError("options.features_only: such a model has no logits; taps name the features")
+        self._arguments = {**_arguments(settings), **settings.options}
+        own = {"num_classes": classes, "in_chans": input_shape[-3]}
         try:
-            model = timm.create_model(settings.model, num_classes=classes, in_chans=input_shape[-3], **settings.options)
-        except (TypeError, ValueError, AssertionError, RuntimeError, LookupError) as error:
-            raise InputError(f"options: timm cannot make '{settings.model}': {' '.join(str(error).split())}") from error
+            model = timm.create_model(**{**self._arguments, **own})
+        except _FAILURES as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"options: timm cannot make '{settings.model}': {reason}") from error
         classifier = model.pretrained_cfg.get("classifier") or ()
         self.head = (classifier,) if isinstance(classifier, str) else tuple(classifier)
         super().__init__(settings, model, input_shape=input_shape)
 
-    def download(self, tag: str) -> Path:
-        import timm
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError
-
-        tags = [name.partition(".")[2] for name in timm.list_pretrained(f"{self.settings.model}.*")]
-        if tag not in tags:
-            raise InputError(f"weights: hub:{tag}: timm's '{self.settings.model}' has {', '.join(tags) or 'none'}")
-        source = timm.get_pretrained_cfg(f"{self.settings.model}.{tag}")
-        if not source.hf_hub_id:
-            return downloaded(source.url)
-        repository, _, revision = source.hf_hub_id.partition("@")
-        where = {"repo_id": repository, "revision": revision or None}
-        if source.hf_hub_filename:
-            return Path(hf_hub_download(filename=source.hf_hub_filename, **where))
+    @classmethod
+    def preprocessing(cls, settings: Settings) -> Preprocessing | None:
+        called = f"{settings.model}.{settings.tag}" if settings.tag and "." not in settings.model else settings.model
+        if settings.weights is None or not {".", ":"} & set(called):
+            return None  # of a file alone nothing is known
+        source = _arguments(settings)["pretrained_cfg"]
+        names = {"mean": "mean", "std": "std", "interpolation": "interpolation", "crop": "crop_pct"}
         try:
-            return Path(hf_hub_download(filename="model.safetensors", **where))
-        except EntryNotFoundError:
-            return Path(hf_hub_download(filename="pytorch_model.bin", **where))
+            return Preprocessing(weights=called, **{ours: source[theirs] for ours, theirs in names.items()})
+        except (ValueError, LookupError) as error:
+            raise InputError(f"model: '{called}': its config.json says no {', '.join(names.values())}") from error
 
-    def adapted(self, tag: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    def download(self) -> Path:
+        return file_of(self._arguments["pretrained_cfg"])
+
+    def adapted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """As timm brings its own weights to the options of a model: position embeddings of another size, new names."""
         import timm
 
-        name, overlay = f"{self.settings.model}.{tag}", {"state_dict": state, "custom_load": False}
-        options = {"pretrained": True, "in_chans": 3, "pretrained_cfg_overlay": overlay, **self.settings.options}
-        return timm.create_model(name, **options).state_dict()
+        channels = (self._arguments["pretrained_cfg"].get("input_size") or (3,))[0]
+        source = {"state_dict": state, "custom_load": False, "source": ""}  # "": what is given here, read nothing
+        options = {"pretrained": True, "in_chans": channels, "pretrained_cfg_overlay": source}
+        return timm.create_model(**{**self._arguments, **options}).state_dict()
+
+
+def _arguments(settings: Settings) -> dict[str, Any]:
+    """What timm takes for the model's name."""
+    arguments = arguments_of(settings.model, tag=settings.tag, pretrained=settings.weights == PRETRAINED)
+    if taken := [name for name in _READS if name in arguments]:
+        raise InputError(f"model: '{settings.model}': its config.json asks for {taken[0]}, which is not for it to say")
+    return arguments

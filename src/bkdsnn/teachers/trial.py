@@ -96,7 +96,13 @@ class Trial:
 
     def _new_output(self, group: str, part: str, key: str, samples: int, training: bool) -> NetOutput:
         data, classes = self.data[key], self._classes(key)
-        network = built_for(getattr(self.params, group)[part], input_shape=data.input_shape, classes=classes, seed=0)
+        network = built_for(
+            getattr(self.params, group)[part],
+            input_shape=data.input_shape,
+            classes=classes,
+            normalise=self.params.datasets[key].normalise,
+            seed=0,
+        )
         try:
             output = network.train(training)(torch.zeros(samples, *data.input_shape))
         except ValueError as error:

@@ -5,7 +5,7 @@ from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.files import Expected
 from bkdsnn.errors import InputError
 from bkdsnn.files import read_json
-from bkdsnn.layers.pretrained import HUB
+from bkdsnn.layers.pretrained import HUB, PRETRAINED
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Dataset, Teacher
 from bkdsnn.paths import raw_data
@@ -44,7 +44,7 @@ def weights(teacher: Teacher) -> str | None:
     source = teacher.settings.get("weights")
     if source is None:
         return None
-    if source.startswith(HUB):
+    if source.startswith(HUB) or source == PRETRAINED:
         return f"{source}, downloaded by its training stage (or name a file there)"
     return f"{raw_data() / source}: {'there' if (raw_data() / source).is_file() else 'MISSING'}"
 
