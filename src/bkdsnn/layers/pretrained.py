@@ -4,12 +4,14 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from pydantic import AfterValidator, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.errors import InputError
+from bkdsnn.layers import pooled_head
 from bkdsnn.layers.weights import check_name, load_weights, read_weights
 from bkdsnn.params.recipe import Closed, Key, spelt
 from bkdsnn.paths import raw_data
@@ -52,6 +54,7 @@ class PretrainedNetwork(nn.Module):
             raise InputError(f"this network takes images (C, H, W), the data set has recordings {input_shape}")
         self.settings = settings
         self.model = model
+        self.input_shape = input_shape
         self._tapped: dict[str, Tensor] = {}
         modules = dict(model.named_modules())
         for feature, name in settings.taps.items():
@@ -69,6 +72,13 @@ class PretrainedNetwork(nn.Module):
         else:
             state = read_weights(raw_data() / settings.weights, expected_sha256=settings.weights_sha256)
         load_weights(self.model, state, source=settings.weights, head=self.head, new_head=settings.new_head)
+
+    def classifier_of_mean(self) -> nn.Linear:
+        """The linear layer that sees the mean of `last` over space; `InputError` where something lies between."""
+        inputs = torch.zeros(1, *self.input_shape, device=next(self.parameters()).device)
+        return pooled_head.classifier_of_mean(
+            self, self.model, tap=self.settings.taps["last"], classifier=self.head, inputs=inputs
+        )
 
     def download(self, tag: str) -> Path:
         """The file of the library's own weights of that name; it is not opened."""

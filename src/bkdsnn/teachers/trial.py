@@ -16,6 +16,7 @@ from bkdsnn.params.read import FILE
 from bkdsnn.params.recipe import Recipe
 from bkdsnn.params.schema import Params, Run
 from bkdsnn.params.settings import settings_of
+from bkdsnn.teachers.activation_map import classifier_behind, with_activation_map
 from bkdsnn.teachers.live import kept
 
 _SOME_CLASSES, _SOME_SAMPLES = 10, 2  # where the settings do not say how many
@@ -107,7 +108,8 @@ class Trial:
                 "maps of 1 x 1: another batch_size, or another split"
             ) from error
         _check_output(output, samples=samples, classes=classes)
-        return output
+        asked = getattr(getattr(self.params, group)[part], "features", [])  # a student is asked for none
+        return with_activation_map(output, classifier=classifier_behind(network, features=asked))
 
     def _classes(self, key: str) -> int:
         return self.data[key].classes or _SOME_CLASSES
