@@ -116,7 +116,9 @@ def test_nld_loss_and_gradient_with_the_official_draw(file, monkeypatch):
     logits, given = inputs(case)
     monkeypatch.setattr(nld, "normal", lambda **_: torch.from_numpy(case["standard_normal_draw"]))
     noise = 1.0 - float(case["noise_weight"])
-    settings = nld.Settings(**PLAIN, logits_weight=1.0, temperature=float(case["temperature"]), noise=noise, **OFFICIAL_NOISE)
+    settings = nld.Settings(
+        **PLAIN, logits_weight=1.0, temperature=float(case["temperature"]), noise=noise, **OFFICIAL_NOISE
+    )
     loss = nld.Method(settings, student={}, teacher={})(**given)["logits"]
     loss.backward()
     assert_equal_to(file, loss, case["loss_nld"])
@@ -127,9 +129,7 @@ def looking_teacher(case: dict) -> NetOutput:
     """The teacher of a case with the map that is made of its classifier, whose bias has no part in it."""
     classifier = torch.nn.Linear(*case["teacher_classifier_weight"].shape[::-1])
     classifier.weight.data = torch.from_numpy(case["teacher_classifier_weight"])
-    output = NetOutput(
-        torch.from_numpy(case["teacher_logits"]), {"last": torch.from_numpy(case["teacher_feature"])}
-    )
+    output = NetOutput(torch.from_numpy(case["teacher_logits"]), {"last": torch.from_numpy(case["teacher_feature"])})
     return with_activation_map(output, classifier=classifier)
 
 

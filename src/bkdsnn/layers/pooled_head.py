@@ -28,11 +28,11 @@ def classifier_of_mean(
     for hook in hooks:
         hook.remove()
     behind = called[len(called) - called[::-1].index(tap) :]
-    changes = [name for name in behind[:-1] if type(modules[name]).__name__ not in _DO_NOTHING]
-    head = modules[behind[-1]] if behind else None
-    pooled = len(changes) == 1 and type(modules[changes[0]]).__name__ in _MEANS
-    if len(shape) == 3 and pooled and isinstance(head, nn.Linear) and behind[-1] in classifier:
-        return head
+    changes = [name for name in behind if type(modules[name]).__name__ not in _DO_NOTHING]
+    if len(shape) == 3 and len(changes) == 2 and type(modules[changes[0]]).__name__ in _MEANS:
+        head = modules[changes[1]]
+        if isinstance(head, nn.Linear) and changes[1] in classifier:
+            return head
     raise InputError(
         "feature 'cam': a class activation map needs a linear classifier of the mean of the map 'last'; "
         f"between '{tap}' (taps.last) and the logits lie {', '.join(behind) or 'no modules'}"

@@ -1,4 +1,4 @@
-"""Saliency-scaled activation map distillation, a part of CKDSNN (2026, arXiv:2511.06902): to look where the teacher does."""
+"""Saliency-scaled activation map distillation, a part of CKDSNN (2026, arXiv:2511.06902): to look where it does."""
 
 from typing import Literal
 
@@ -58,7 +58,8 @@ class Method(nn.Module):
         self.settings = settings
         ((_, theirs),) = paired_shapes(settings.features, student=student, teacher=teacher)
         if len(theirs) != 3:
-            raise InputError(f"feature '{next(iter(settings.features.values()))}': the teacher's is a vector, not a map")
+            (name,) = settings.features.values()
+            raise InputError(f"feature '{name}': the teacher's is a vector, not a map")
 
     def forward(self, *, student: NetOutput, teacher: NetOutput, labels: Tensor, draws: Tensor) -> dict[str, Tensor]:
         settings = self.settings

@@ -1,7 +1,7 @@
 """A teacher's class activation map (Zhou et al. 2016, arXiv:1512.04150): where it sees the class that it predicts."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bkdsnn.contracts import NetOutput
 from bkdsnn.errors import InputError
@@ -10,7 +10,7 @@ CAM = "cam"
 
 
 def classifier_behind(network: nn.Module, *, features: list[str]) -> nn.Linear | None:
-    """What the map is made with, where it is asked for; `InputError` where the logits are not linear in a map's mean."""
+    """What the map is made with, where it is asked for; `InputError` where logits are not linear in a map's mean."""
     if CAM not in features:
         return None
     if not hasattr(network, "classifier_of_mean"):
