@@ -17,6 +17,7 @@ def check(params: Params) -> None:
     _check_references(params)
     _check_settings(params)
     _check_labels(params)
+    _check_baselines(params)
     _check_knobs(params)
     _check_runs(params)
     _check_fit(params)
@@ -70,6 +71,24 @@ def _check_labels(params: Params) -> None:
         label = (part.label or part.method).lower()
         if (other := named.setdefault(label, part.method)) != part.method:
             raise InputError(f"{FILE}: methods.{key}.label: '{part.label or part.method}': '{other}' is called so too")
+
+
+def _check_baselines(params: Params) -> None:
+    """Gains are over one method, and over one row of it for the same data, student and recipe."""
+    parts = {key: part.method for key, part in params.methods.items() if part.role == "baseline"}
+    if len(set(parts.values())) > 1:
+        first, second = list({method: key for key, method in parts.items()}.values())[:2]
+        raise InputError(
+            f"{FILE}: methods.{second}.role: baseline, as is methods.{first}'s: gains are over one of them"
+        )
+    found: dict[tuple[str, str, str], str] = {}
+    for key, row in params.rows.items():
+        same = row.dataset, row.student, row.recipe
+        if params.methods[row.method].method in parts.values() and (other := found.setdefault(same, key)) != key:
+            raise InputError(
+                f"{FILE}: rows.{key}: a second baseline beside rows.{other}, of the same dataset, student and recipe: "
+                "gains are over one of them"
+            )
 
 
 def _check_runs(params: Params) -> None:
