@@ -51,7 +51,15 @@ def make():
         module = plugins.load("method", parts[name]["method"])
         settings = module.Settings(**{**parts[name]["settings"], **changes})
         torch.manual_seed(0)
-        return module.Method(settings, **{role: out.feature_shapes() for role, out in outputs(vectors=vectors).items()})
+        shapes = {role: out.feature_shapes() for role, out in outputs(vectors=vectors).items()}
+        method = module.Method(settings, **shapes)
+        for hook, told in (
+            ("begin_training", {"samples": 6, "classes": 3}),
+            ("begin_step", {"index": torch.arange(6)}),
+        ):
+            if hasattr(method, hook):
+                getattr(method, hook)(**told)
+        return method
 
     return make
 

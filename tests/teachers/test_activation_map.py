@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import augmentation, write_data
+from small_training import run
 
 from bkdsnn import plugins
 from bkdsnn.contracts import NetOutput
@@ -71,6 +72,17 @@ def test_a_cache_has_that_of_every_view(tmp_path, monkeypatch, shape, mixup):
             assert torch.equal(cached(batch).features["cam"], live(batch).features["cam"])
         seen.append(live(batch).features["cam"])
     assert not torch.equal(*seen[:2])
+
+
+@pytest.mark.parametrize("name", ["samd", "ckdsnn"])
+def test_a_student_learns_under_a_cached_one(data, tmp_path, monkeypatch, composed, name):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    module = plugins.load("method", name)
+    settings = module.Settings(**composed("table=digits-methods")["methods"][name]["settings"])
+    method = module.Method(settings, student={"last": (8, 4, 4)}, teacher={"cam": (1, 4, 4)})
+    history = run(data, method=method, features=("cam",), cache=tmp_path / "cache").history
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert all(record["map"] > 0 for record in history)
 
 
 def params(composed, **changes) -> Params:
