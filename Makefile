@@ -68,6 +68,7 @@ bench: $(READY) ## what events, images, the cache, start-up and a training step 
 	$(RUN) python -m bkdsnn.tools.bench.images
 	$(RUN) python -m bkdsnn.tools.bench.cache
 	for part in ratios memory switches lines; do $(RUN) python -m bkdsnn.tools.bench.step $$part || exit; done
+	$(RUN) python -m bkdsnn.tools.bench.methods kdsnn
 	$(RUN) python -m bkdsnn.tools.bench.start
 	$(RUN) python -m bkdsnn.tools.bench.dvc
 

@@ -35,10 +35,11 @@ def train_student(key: str) -> None:
     student = make_network(params.students[run.student], data=data, seed=run.seed).to(engine.fabric.device)
     teacher = teacher_of(run, params, data=data, device=engine.fabric.device)
     shapes = {"student": feature_shapes(student, input_shape=data.input_shape), "teacher": teacher.shapes}
+    size = {"samples": len(data.labels), "classes": len(data.classes)}
     settings = settings_of(run, params)
     method = nn.Identity()
     if engine.recipe.epochs:
-        method = make_method(params.methods[run.method], settings, **shapes, seed=run.seed).to(engine.fabric.device)
+        method = make_method(params.methods[run.method], settings, **shapes, **size, seed=run.seed)
     fit(
         engine,
         name=key,
@@ -57,7 +58,7 @@ def train_student(key: str) -> None:
             },
         },
         student=student,
-        method=method,
+        method=method.to(engine.fabric.device),
         teacher=teacher.call,
         teacher_digest=teacher.digest,
         target=paths.student(run.table, key),

@@ -27,7 +27,8 @@ def train_teacher(key: str) -> None:
     network = make_network(part, data=data, seed=part.seed).to(engine.fabric.device)
     method_part = params.methods[part.method]
     shapes = feature_shapes(network, input_shape=data.input_shape)
-    method = make_method(method_part, method_part.settings, student=shapes, teacher={}, seed=part.seed)
+    size = {"samples": len(data.labels), "classes": len(data.classes)}
+    method = make_method(method_part, method_part.settings, student=shapes, teacher={}, **size, seed=part.seed)
     fit(
         engine,
         name=key,

@@ -262,6 +262,25 @@ def test_the_method_that_is_shown_learns(teacher_shape):
     assert method.align.weight.grad.abs().sum() > 0
 
 
+def test_the_method_that_is_shown_remembers():
+    shown = loaded("src/bkdsnn/methods/own_memory.py")
+    settings = shown.Settings(**settings_in("src/bkdsnn/conf/method/own_memory.yaml"))
+    method = shown.Method(settings, student={}, teacher={})
+    method.begin_training(samples=9, classes=4)
+    method.begin_epoch(1, epochs=2)
+    index = torch.tensor([7, 2])
+    method.begin_step(index=index)
+    logits = torch.randn(3, 2, 4, requires_grad=True)
+    terms = method(student=NetOutput(logits, {}), teacher=None, labels=torch.tensor([0, 3]), draws=index)
+    said = logits.detach().mean(0).softmax(1)
+    assert torch.allclose(terms["memory"], 5.0 * (said - 0.25).square().mean())
+    assert torch.allclose(method.memory[index], 0.6 * 0.25 + 0.4 * said)
+    assert (method.memory == 0.25).all(1).sum() == 7
+    sum(terms.values()).backward()
+    assert logits.grad.abs().sum() > 0
+    assert list(method.state_dict()) == ["memory"]
+
+
 @pytest.mark.parametrize("input_shape", [(3, 32, 32), (4, 2, 16, 16)], ids=["image", "frames"])
 def test_the_network_that_is_shown_learns(input_shape):
     shown = loaded("src/bkdsnn/networks/one_layer.py")
@@ -326,7 +345,7 @@ for key in ("squares", "clicks"):
 
 def test_the_examples_compose_check_and_prepare_their_data(extended):
     params = yaml.safe_load((extended.folder / "params.yaml").read_text())
-    assert set(params["rows"]) == {"squares-ce", "squares-plain", "clicks-ce"}
+    assert set(params["rows"]) == {"squares-ce", "squares-plain", "squares-memory", "clicks-ce"}
     extended.run(sys.executable, "-c", PREPARE, PYTHONPATH=f"src{os.pathsep}.")
     squares, clicks = (
         json.loads((extended.folder / "data" / key / "manifest.json").read_text()) for key in ("squares", "clicks")
@@ -343,7 +362,7 @@ def test_the_examples_compose_check_and_prepare_their_data(extended):
 def test_the_examples_train(extended):
     for command in (command for command, runner in RUN_BY.items() if runner == OWN):
         run(extended, command)
-    for row in ("squares-ce", "squares-plain", "clicks-ce"):
+    for row in ("squares-ce", "squares-plain", "squares-memory", "clicks-ce"):
         metrics = json.loads((extended.folder / f"results/runs/mine/{row}-s0/metrics.json").read_text())
         assert metrics["epochs"] == 20
         assert 0 <= metrics["test_top1"] <= 100
@@ -353,7 +372,8 @@ def test_the_examples_train(extended):
 
 @pytest.mark.slow
 def test_the_clone_s_own_tests_take_the_examples_in(extended):
-    chosen = "plain_mse or one-layer or mine or squares or test_a_part_is_named_as_its_file or imports_point_down"
+    chosen = "plain_mse or own_memory or one-layer or mine or squares"
+    chosen += " or test_a_part_is_named_as_its_file or imports_point_down"
     files = ("tests/methods", "tests/networks", "tests/params/test_runs.py", "tests/test_architecture.py")
     extended.run(sys.executable, "-m", "pytest", "-q", *files, "-k", chosen)
 

@@ -52,13 +52,26 @@ def _names_fit(state: dict[str, Tensor], network: nn.Module, layout: Layout | No
 
 
 def make_method(
-    part: MethodPart, settings: dict, *, student: dict[str, Shape], teacher: dict[str, Shape], seed: int
+    part: MethodPart,
+    settings: dict,
+    *,
+    student: dict[str, Shape],
+    teacher: dict[str, Shape],
+    samples: int,
+    classes: int,
+    seed: int,
 ) -> nn.Module:
-    """A method for a student and its teacher, whose feature shapes `(C, H, W)` or `(C,)` are given by name."""
+    """A method for a student and its teacher, whose feature shapes `(C, H, W)` or `(C,)` are given by name.
+
+    samples: of the whole data set, classes: both for a method that has `begin_training`.
+    """
     module = plugins.load("method", part.method)
     torch.manual_seed(derive_seed("method", seed))
     parsed = validated(module.Settings, settings, where=f"{part.method}.settings")
-    return module.Method(parsed, student=student, teacher=teacher)
+    method = module.Method(parsed, student=student, teacher=teacher)
+    if hasattr(method, "begin_training"):
+        method.begin_training(samples=samples, classes=classes)
+    return method
 
 
 @torch.no_grad()

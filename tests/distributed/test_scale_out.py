@@ -87,7 +87,7 @@ def test_both_processes_record_the_means_of_the_whole_batches(notes, case):
 
 def test_layers_over_shares_of_a_batch_are_those_over_all_of_it(notes):
     for deviations in (process["deviations"] for process in notes):
-        assert len(deviations) == 6
+        assert len(deviations) == 7
         assert max(value for name, value in deviations.items() if name != "maximum") < 1e-12
         assert deviations["maximum"] < 2e-3  # bfloat16
 

@@ -43,15 +43,19 @@ def run(
     cache: Path | None = None,
     stop_after: int | None = None,
     keeper=lambda fabric: NoKeeper(),
+    method: torch.nn.Module | None = None,
+    network: torch.nn.Module | None = None,
+    features: tuple[str, ...] = ("last",),
 ) -> Trained:
-    """A spiking network trained by `bkd`; its teacher is cached in a folder, or fails after so many steps."""
+    """A spiking network trained by `bkd`, or by a method that is given; its teacher, a small ResNet or a network that
+    is given, is cached in a folder, or fails after so many steps."""
     make_deterministic(threads=recipe.threads)
     fabric = make_fabric(precision=recipe.precision, device=torch.device("cpu"))
     torch.manual_seed(seed)
     student_module, teacher_module = (plugins.load("network", name) for name in ("sew_resnet", "resnet"))
     student = student_module.Network(student_module.Settings(**SETTINGS), input_shape=(1, 8, 8), classes=3)
     teacher_settings = teacher_module.Settings(widths=[4, 6], blocks=[1, 1], stem_stride=1)
-    network = teacher_module.Network(teacher_settings, input_shape=(1, 8, 8), classes=3)
+    network = network or teacher_module.Network(teacher_settings, input_shape=(1, 8, 8), classes=3)
     settings = bkd.Settings(
         label_smoothing=0.0,
         features={"last": "last"},
@@ -61,11 +65,11 @@ def run(
         restore=True,
         blurred="student",
     )
-    method = bkd.Method(settings, student={"last": (8, 4, 4)}, teacher={"last": (6, 4, 4)})
+    method = method or bkd.Method(settings, student={"last": (8, 4, 4)}, teacher={"last": (6, 4, 4)})
     if spoil:
         torch.nn.init.constant_(method.restore[0][2].bias, float("inf"))
     batches = Batches(data, batch_size=recipe.batch_size, device=fabric.device)
-    teacher = LiveTeacher(network, features=["last"])
+    teacher = LiveTeacher(network, features=list(features))
     if cache:
         write_cache(
             cache,

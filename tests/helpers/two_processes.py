@@ -19,7 +19,7 @@ from bkdsnn import plugins
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
 from bkdsnn.distributed import launcher
-from bkdsnn.distributed.batch_statistics import maximum, synchronise_batch_norm
+from bkdsnn.distributed.batch_statistics import maximum, synchronise_batch_norm, whole_rows
 from bkdsnn.distributed.fabric import make_fabric
 from bkdsnn.layers.fused.batch_norms import make_exact
 from bkdsnn.methods import bkd
@@ -140,6 +140,8 @@ def deviations() -> dict[str, float]:
     part = mine(whole, 0)
     (2 * maximum(part) / launcher.world_size()).backward()
     found["maximum"] = float((part.grad - mine(2 / 3 * (whole == 3), 0)).detach().abs().max())
+    rows = torch.arange(10.0).view(5, 2)
+    found["rows"] = float((whole_rows(mine(rows, 0)) - rows).abs().max())
     return found
 
 

@@ -381,7 +381,9 @@ def test_a_teacher_that_others_trained_is_taken_as_it_is(raw):
     batches = Batches(data, batch_size=8, device=torch.device("cpu"))
     shapes = feature_shapes(network, input_shape=data.input_shape)
     part_of_method = MethodPart(method="ce", settings={})
-    method = make_method(part_of_method, {"label_smoothing": 0.0}, student=shapes, teacher={}, seed=0)
+    method = make_method(
+        part_of_method, {"label_smoothing": 0.0}, student=shapes, teacher={}, samples=60, classes=3, seed=0
+    )
     recipe = RECIPE.model_copy(update={"epochs": 0})
     fabric = make_fabric(precision="32-true", device=torch.device("cpu"))
     trained = train(

@@ -14,7 +14,7 @@ from bkdsnn.tools.parts import NAMES, composed_parts
 TERMS = {"ce": {"task"}, "logits_kd": {"task", "logits"}}
 TERMS |= {name: {"task", "feature"} for name in ("bkd", "kdsnn", "lasnn")}
 TERMS |= {name: {"task", "logits"} for name in ("kd", "nld")}
-TERMS["tks"] = {"task", "sharing"}
+TERMS |= {"tks": {"task", "sharing"}, "samd": {"task", "map"}, "ckdsnn": {"task", "logits", "map"}}
 TERMS |= {"tet": {"task", "regulariser"}, "twsnn": {"task", "logits", "self"}, "seal": {"task", "logits", "steps"}}
 TERMS["mixed"] = TERMS["bkd"] | TERMS["logits_kd"]  # a method that is not listed here has at least a task
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
@@ -35,10 +35,11 @@ def outputs(*, vectors: bool = False) -> dict[str, NetOutput]:
             },
         )
 
-    student = one(4, 5, (4, 4))
+    student, teacher = one(4, 5, (4, 4)), one(1, 7, () if vectors else (4, 4))
     for tensor in (student.logits, *student.features.values()):
         tensor.requires_grad_()
-    return {"student": student, "teacher": one(1, 7, () if vectors else (4, 4))}
+    teacher.features["cam"] = torch.rand(1, 6, 1, 4, 4, generator=random)
+    return {"student": student, "teacher": teacher}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,15 @@ def make():
         module = plugins.load("method", parts[name]["method"])
         settings = module.Settings(**{**parts[name]["settings"], **changes})
         torch.manual_seed(0)
-        return module.Method(settings, **{role: out.feature_shapes() for role, out in outputs(vectors=vectors).items()})
+        shapes = {role: out.feature_shapes() for role, out in outputs(vectors=vectors).items()}
+        method = module.Method(settings, **shapes)
+        for hook, told in (
+            ("begin_training", {"samples": 6, "classes": 3}),
+            ("begin_step", {"index": torch.arange(6)}),
+        ):
+            if hasattr(method, hook):
+                getattr(method, hook)(**told)
+        return method
 
     return make
 
@@ -63,6 +72,8 @@ VARIANTS += [
     ("bkd", True, {"rescale_teacher": True}),
     ("mixed", False, {"features": {"stage1": "stage2", "last": "last"}}),
     ("kdsnn", False, {"features": {"stage2": "last"}}),
+    ("nld", False, {"noise_scale": "deviation", "noise_joins": "logits"}),
+    ("samd", False, {"normalise": "sample", "map_temperature_squared": True}),
 ]
 
 
@@ -132,6 +143,22 @@ def test_student_and_teacher_cannot_be_swapped_by_position(make, name):
         make(name)(*outputs().values(), torch.zeros(6), torch.zeros(6))
 
 
+def test_the_papers_factor_of_the_map_loss_is_the_temperature_squared(make):
+    given = {**outputs(), "labels": LABELS, "draws": DRAWS}
+    plain, paper = (make("samd", map_temperature=3.0, map_temperature_squared=squared) for squared in (False, True))
+    assert torch.allclose(9 * plain(**given)["map"], paper(**given)["map"])
+
+
+def test_a_vector_has_no_positions_to_look_at(make):
+    with pytest.raises(InputError, match="feature 'last': the teacher's is a vector, not a map"):
+        make("samd", vectors=True, features={"last": "last"})
+
+
+def test_ckdsnn_is_the_sum_of_its_parts(make):
+    given = {**outputs(), "labels": LABELS, "draws": DRAWS}
+    assert {**make("nld")(**given), **make("samd")(**given)} == make("ckdsnn")(**given)
+
+
 def test_mixed_is_the_sum_of_its_parts(make):
     given = {**outputs(), "labels": LABELS, "draws": DRAWS}
     mixed = make("mixed")
@@ -165,7 +192,7 @@ def test_task_loss_means_over_time_before_the_softmax():
 def test_a_feature_that_is_not_there_is_named_with_those_that_are(make):
     with pytest.raises(InputError, match="feature 'first': the student has stage1, stage2, last"):
         make("bkd", features={"first": "last"})
-    with pytest.raises(InputError, match="feature 'layer4': the teacher has stage1, stage2, last"):
+    with pytest.raises(InputError, match="feature 'layer4': the teacher has stage1, stage2, last, cam"):
         make("lasnn", features={"stage1": "stage1", "last": "layer4"})
 
 

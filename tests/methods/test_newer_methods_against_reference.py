@@ -6,10 +6,13 @@ import torch
 from reference_vectors import assert_equal_to, load
 
 from bkdsnn.contracts import NetOutput
-from bkdsnn.methods import nld, seal, tet, tks, twsnn
+from bkdsnn.methods import ckdsnn, nld, samd, seal, tet, tks, twsnn
 from bkdsnn.methods._losses import soft_loss
+from bkdsnn.teachers.activation_map import with_activation_map
 
 PLAIN = {"label_smoothing": 0.0}
+OFFICIAL_NOISE = {"noise_scale": "variance", "noise_joins": "probabilities"}
+OFFICIAL_MAPS = {"features": {"last": "cam"}, "map_weight": 1.0, "map_temperature_squared": False, "normalise": "batch"}
 DRAWS = torch.zeros(9, dtype=torch.int64)
 
 
@@ -113,11 +116,83 @@ def test_nld_loss_and_gradient_with_the_official_draw(file, monkeypatch):
     logits, given = inputs(case)
     monkeypatch.setattr(nld, "normal", lambda **_: torch.from_numpy(case["standard_normal_draw"]))
     noise = 1.0 - float(case["noise_weight"])
-    settings = nld.Settings(**PLAIN, logits_weight=1.0, temperature=float(case["temperature"]), noise=noise)
+    settings = nld.Settings(
+        **PLAIN, logits_weight=1.0, temperature=float(case["temperature"]), noise=noise, **OFFICIAL_NOISE
+    )
     loss = nld.Method(settings, student={}, teacher={})(**given)["logits"]
     loss.backward()
     assert_equal_to(file, loss, case["loss_nld"])
     assert_equal_to(file, logits.grad, case["grad_nld"])
+
+
+def looking_teacher(case: dict) -> NetOutput:
+    """The teacher of a case with the map that is made of its classifier, whose bias has no part in it."""
+    classifier = torch.nn.Linear(*case["teacher_classifier_weight"].shape[::-1])
+    classifier.weight.data = torch.from_numpy(case["teacher_classifier_weight"])
+    output = NetOutput(torch.from_numpy(case["teacher_logits"]), {"last": torch.from_numpy(case["teacher_feature"])})
+    return with_activation_map(output, classifier=classifier)
+
+
+@pytest.mark.parametrize("file", ["ckdsnn_samd", "ckdsnn_samd_binary"])
+def test_samd_distributions_loss_and_gradient(file):
+    case = load(file)
+    feature, teacher = torch.from_numpy(case["student_feature"]).requires_grad_(), looking_teacher(case)
+    how = {"temperature": float(case["temperature"]), "normalise": "batch"}
+    for maps, wanted in ((feature.sum((0, 2)), "student_prob"), (teacher.features["cam"][0, :, 0], "teacher_prob")):
+        ours = samd.shares(maps, **how)
+        assert_equal_to(file, ours.view(maps.shape), case[wanted])
+    settings = samd.Settings(**PLAIN, **OFFICIAL_MAPS, map_temperature=how["temperature"])
+    shapes = {"student": {"last": feature.shape[2:]}, "teacher": teacher.feature_shapes()}
+    student = NetOutput(teacher.logits, {"last": feature})
+    labels = torch.zeros(feature.shape[1], dtype=torch.int64)
+    loss = samd.Method(settings, **shapes)(student=student, teacher=teacher, labels=labels, draws=labels)["map"]
+    loss.backward()
+    assert_equal_to(file, loss, case["loss_samd"])
+    assert_equal_to(file, feature.grad, case["grad_samd"])
+
+
+def test_ckdsnn_terms_their_sum_and_both_gradients(monkeypatch):
+    file = "ckdsnn_total"
+    case = load(file)
+    monkeypatch.setattr(nld, "normal", lambda **_: torch.from_numpy(case["standard_normal_draw"]))
+    logits, feature = (
+        torch.from_numpy(case[name]).requires_grad_() for name in ("student_logits_mean", "student_feature")
+    )
+    student, teacher = NetOutput(logits[None], {"last": feature}), looking_teacher(case)
+    settings = ckdsnn.Settings(
+        **PLAIN,
+        **OFFICIAL_NOISE,
+        **OFFICIAL_MAPS,
+        logits_weight=float(case["weight_nld"]),
+        temperature=float(case["temperature_nld"]),
+        map_temperature=float(case["temperature_samd"]),
+        noise=1.0 - float(case["noise_weight"]),
+    )
+    method = ckdsnn.Method(settings, student=student.feature_shapes(), teacher=teacher.feature_shapes())
+    terms = method(student=student, teacher=teacher, labels=torch.from_numpy(case["labels"]), draws=DRAWS[:5])
+    for term, wanted in (("task", "ce"), ("logits", "nld"), ("map", "samd")):
+        assert_equal_to(file, terms[term], case[f"loss_{wanted}"])
+    total = sum(terms.values())
+    total.backward()
+    assert_equal_to(file, total, case["loss_total"])
+    assert_equal_to(file, logits.grad, case["grad_total_logits"])
+    assert_equal_to(file, feature.grad, case["grad_total_feature"])
+
+
+def test_where_the_papers_readings_differ_they_are_the_formulas_of_the_paper():
+    logits, draws = torch.tensor([[3.0, 1.0, -1.0]]), torch.tensor([[1.0, 0.0, -2.0]])  # mean 1, variance 4
+    paper = {"noise_scale": "deviation", "noise_joins": "logits"}
+    settings = nld.Settings(**PLAIN, logits_weight=1.0, temperature=2.0, noise=0.5, **paper)
+    said = nld.noisy_probabilities(logits, normal_draws=draws, settings=settings)
+    assert torch.allclose(said, torch.softmax(torch.tensor([[3 + 1.5, 1 + 0.5, -1 - 1.5]]) / 2, dim=1))
+    teacher_map, student_map = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    how = {"temperature": 2.0, "normalise": "sample"}
+    alone = [
+        samd.map_loss(student_map=s[None], teacher_map=10 * t[None], **how)
+        for s, t in zip(student_map, teacher_map, strict=True)
+    ]
+    together = samd.map_loss(student_map=student_map, teacher_map=10 * teacher_map, **how)
+    assert torch.allclose(together, torch.stack(alone).mean())
 
 
 def test_the_soft_loss_is_hintons_by_numbers_that_scipy_computes():

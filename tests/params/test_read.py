@@ -214,12 +214,50 @@ def test_a_method_without_the_teacher_it_needs_is_refused(composed):
         check(validated(Params, content, where=""))
 
 
-def test_a_method_that_asks_which_steps_are_right_is_refused_where_samples_are_mixed(composed):
+@pytest.mark.parametrize("method", ["twsnn", "seal", "tks"])
+def test_a_method_that_asks_which_steps_are_right_is_refused_where_samples_are_mixed(composed, method):
     content = composed("table=digits-methods")
+    row = f"image-{method}"
+    content["runs"] = dict(sorted(content["runs"].items(), key=lambda item: item[1]["row"] != row))  # looked at first
     mixup = {"mixup_alpha": 0.5, "cutmix_alpha": None, "switch_probability": 0.0, "probability": 1.0, "off_epoch": None}
     bad = edited(content, "recipes/digits/augmentation/mixup", mixup)
-    with pytest.raises(InputError, match="rows.image-twsnn.recipe: 'digits' mixes samples, but 'twsnn' asks"):
+    with pytest.raises(InputError, match=f"rows.{row}.recipe: 'digits' mixes samples, but '{method}' asks") as told:
         check(validated(Params, bad, where=""))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("edits", "expected"),
+    [
+        (
+            {"methods/bkd/role": "baseline"},
+            "params.yaml: methods.bkd.role: baseline, as is methods.ce's: gains are over one of them",
+        ),
+        (
+            {"rows/image-bkd/method": "ce"},
+            "params.yaml: rows.image-bkd: a second baseline beside rows.image-ce, of the same dataset, student and "
+            "recipe: gains are over one of them",
+        ),
+    ],
+    ids=["methods", "rows"],
+)
+def test_a_table_that_names_two_baselines_is_refused(digits, edits, expected):
+    content = digits
+    for path, value in edits.items():
+        content = edited(content, path, value)
+    with pytest.raises(InputError) as told:
+        check(validated(Params, content, where=""))
+    assert str(told.value) == expected
+
+
+@pytest.mark.parametrize("method", ["nld", "ckdsnn"])
+def test_noise_below_none_is_refused(composed, method):
+    bad = edited(composed("table=digits-methods"), f"methods/{method}/settings/noise", -0.1)
+    with pytest.raises(InputError) as told:
+        check(validated(Params, bad, where=""))
+    assert str(told.value) == (
+        f"params.yaml: methods.{method}.settings.noise: -0.1: input should be greater than or equal to 0"
+    )
 
 
 def test_a_teacher_may_see_more_frames_of_the_same_recordings_alone(composed):

@@ -30,7 +30,7 @@ def fit(tmp_path, monkeypatch):
     student = make_network(Student(network="sew_resnet", settings=SETTINGS), data=data, seed=0)
     part = MethodPart(method="ce", settings={})
     shapes = feature_shapes(student, input_shape=data.input_shape)
-    method = make_method(part, {"label_smoothing": 0.0}, student=shapes, teacher={}, seed=0)
+    method = make_method(part, {"label_smoothing": 0.0}, student=shapes, teacher={}, samples=60, classes=3, seed=0)
 
     def call(teacher=NoTeacher()) -> None:  # noqa: B008 (holds nothing)
         run.fit(

@@ -66,6 +66,19 @@ def whole_means(terms: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
     return dict(zip(terms, total(own), strict=True))
 
 
+def whole_rows(rows: Tensor) -> Tensor:
+    """The rows `[B, ...]` of all processes in the order of the whole batch, without gradient."""
+    if not _several():
+        return rows.detach()
+    rank = distributed.get_rank()
+    counts = torch.zeros(distributed.get_world_size(), dtype=torch.int64, device=rows.device)
+    counts[rank] = len(rows)
+    ends = total(counts).cumsum(0)
+    everything = rows.new_zeros(int(ends[-1]), *rows.shape[1:])
+    everything[ends[rank] - len(rows) : ends[rank]] = rows.detach()
+    return total(everything)
+
+
 def maximum(values: Tensor) -> Tensor:
     """The largest of all elements on all processes, a scalar; its gradient goes to where it is, ties divide it."""
     return _Maximum.apply(values) if _several() else values.max()

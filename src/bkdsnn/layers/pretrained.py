@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
+import torch
 from pydantic import AfterValidator, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bkdsnn.contracts import NetOutput, Shape
 from bkdsnn.errors import InputError
+from bkdsnn.layers import pooled_head
 from bkdsnn.layers.preprocessing import Preprocessing, rescaling
 from bkdsnn.layers.taps import Taps
 from bkdsnn.layers.weights import check_name, load_weights, read_weights
@@ -71,6 +73,7 @@ class PretrainedNetwork(nn.Module):
             raise InputError(f"this network takes images (C, H, W), the data set has recordings {input_shape}")
         self.settings = settings
         self.model = model
+        self.input_shape = input_shape
         self.taps = Taps(model, settings.taps or self.default_taps, tokens=settings.tokens)
         for name in ("factor", "summand"):
             self.register_buffer(name, None, persistent=False)
@@ -100,6 +103,13 @@ class PretrainedNetwork(nn.Module):
         else:
             state = read_weights(raw_data() / settings.weights, expected_sha256=settings.weights_sha256)
         load_weights(self.model, state, source=settings.weights, head=self.head, new_head=settings.new_head)
+
+    def classifier_of_mean(self) -> nn.Linear:
+        """The linear layer that sees the mean of `last` over space; `InputError` where something lies between."""
+        inputs = torch.zeros(1, *self.input_shape, device=next(self.parameters()).device)
+        return pooled_head.classifier_of_mean(
+            self, self.model, tap=self.taps.names["last"], classifier=self.head, inputs=inputs
+        )
 
     def download(self) -> Path:
         """The file of the library's own weights; it is not opened."""

@@ -19,7 +19,8 @@ class Taps:
     """
 
     def __init__(self, model: nn.Module, names: dict[str, str], *, tokens: str | None) -> None:
-        self._model, self._names, self._tokens = model, names, tokens
+        self.names = names
+        self._model, self._tokens = model, tokens
         self._outputs: dict[str, object] = {}
         modules = dict(model.named_modules())
         for feature, name in names.items():
@@ -37,7 +38,7 @@ class Taps:
     def take(self, inputs: Tensor) -> dict[str, Tensor]:
         """What the model's forward of these inputs `[B, C, H, W]` gave; `InputError` where it is no feature."""
         features = {}
-        for feature, name in self._names.items():
+        for feature, name in self.names.items():
             if feature not in self._outputs:
                 raise InputError(f"taps.{feature}: '{name}' is never called{self._instead(name, inputs)}")
             output = self._outputs.pop(feature)

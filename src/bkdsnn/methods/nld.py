@@ -1,5 +1,7 @@
 """Noise-smoothed logits distillation, a part of CKDSNN (2026, arXiv:2511.06902)."""
 
+from typing import Literal
+
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,24 +13,37 @@ from bkdsnn.seeding import keys_for, normal
 
 
 class Settings(logits_kd.Settings):
-    """noise: the share of the noise's distribution in the student's (official 1 - w)."""
+    """noise: the share of the noise in what the student says (official 1 - w).
+
+    The official code scales the noise by each sample's variance and mixes probabilities; the paper says deviation, and
+    adds the noise to the logits.
+    """
 
     noise: float = Field(ge=0.0, lt=1.0)
+    noise_scale: Literal["variance", "deviation"]
+    noise_joins: Literal["probabilities", "logits"]
 
 
-def noisy_loss(
-    *, student_logits: Tensor, teacher_logits: Tensor, normal_draws: Tensor, temperature: float, noise: float
-) -> Tensor:
-    """temperature^2 * KL(teacher, student mixed with noise), mean over samples: a scalar. All `[B, K]`.
+def noisy_probabilities(logits: Tensor, *, normal_draws: Tensor, settings: Settings) -> Tensor:
+    """What the student says, softened and mixed with noise; all `[B, K]`.
 
-    The noise's logits are each sample's mean plus its variance times a normal draw, as in the official code (the paper
-    says deviation); the gradient flows through both.
+    The noise's logits are each sample's mean plus its variance times a normal draw; the gradient flows through both.
     """
-    mean, variance = student_logits.mean(1, keepdim=True), student_logits.var(1, keepdim=True)
-    own, drawn = (F.softmax(logits / temperature, dim=1) for logits in (student_logits, mean + normal_draws * variance))
-    teacher = F.log_softmax(teacher_logits / temperature, dim=1)
-    mixed = (1 - noise) * own + noise * drawn
-    return temperature**2 * F.kl_div(mixed.log(), teacher, reduction="batchmean", log_target=True)
+    mean, scale = logits.mean(1, keepdim=True), logits.var(1, keepdim=True)
+    if settings.noise_scale == "deviation":
+        scale = scale.sqrt()
+    noise = mean + normal_draws * scale
+    if settings.noise_joins == "logits":
+        return F.softmax((logits + settings.noise * noise) / settings.temperature, dim=1)
+    own, drawn = (F.softmax(part / settings.temperature, dim=1) for part in (logits, noise))
+    return (1 - settings.noise) * own + settings.noise * drawn
+
+
+def noisy_loss(*, student_logits: Tensor, teacher_logits: Tensor, normal_draws: Tensor, settings: Settings) -> Tensor:
+    """temperature^2 * KL(teacher, student mixed with noise), mean over samples: a scalar. All `[B, K]`."""
+    mixed = noisy_probabilities(student_logits, normal_draws=normal_draws, settings=settings)
+    teacher = F.log_softmax(teacher_logits / settings.temperature, dim=1)
+    return settings.temperature**2 * F.kl_div(mixed.log(), teacher, reduction="batchmean", log_target=True)
 
 
 class Method(logits_kd.Method):
@@ -40,8 +55,7 @@ class Method(logits_kd.Method):
             student_logits=logits,
             teacher_logits=teacher.logits.mean(0),
             normal_draws=normal(keys=keys_for("nld", keys=draws), count=logits.shape[1]),
-            temperature=settings.temperature,
-            noise=settings.noise,
+            settings=settings,
         )
         task = task_loss(logits=student.logits, labels=labels, label_smoothing=settings.label_smoothing)
         return {"task": task, "logits": settings.logits_weight * loss}

@@ -57,6 +57,10 @@ class Network(nn.Module):
         features["last"] = x.unsqueeze(0)
         return NetOutput(logits=self.head(x.mean(dim=(2, 3))).unsqueeze(0), features=features)
 
+    def classifier_of_mean(self) -> nn.Linear:
+        """The linear layer that sees the mean of `last` over space."""
+        return self.head
+
 
 class _Block(nn.Module):
     """conv-bn-ReLU, conv-bn, added to the (if need be projected) input, ReLU."""

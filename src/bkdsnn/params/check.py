@@ -1,15 +1,11 @@
-"""Whether params.yaml holds together: references, settings, and that no knob is contradicted by the runs."""
-
-from collections.abc import Iterable
+"""Whether params.yaml holds together: references, settings, and that its parts fit each other."""
 
 from bkdsnn import paths, plugins, portable
 from bkdsnn.errors import InputError
+from bkdsnn.params.derived import HOW, check_knobs, check_runs
 from bkdsnn.params.read import FILE, validated
-from bkdsnn.params.runs import caches_of, runs_of, teacher_runs_of
 from bkdsnn.params.schema import Dataset, Params, Run, Student
 from bkdsnn.params.settings import settings_of
-
-_HOW = "params.yaml was edited by hand where only the composition takes effect: use `dvc exp run -S {}`"
 
 
 def check(params: Params) -> None:
@@ -18,8 +14,9 @@ def check(params: Params) -> None:
     _check_settings(params)
     _check_labels(params)
     _check_as_published(params)
-    _check_knobs(params)
-    _check_runs(params)
+    _check_baselines(params)
+    check_knobs(params)
+    check_runs(params)
     _check_fit(params)
     portable.accelerator(portable=any(recipe.portable for recipe in params.recipes.values()))
 
@@ -73,36 +70,22 @@ def _check_labels(params: Params) -> None:
             raise InputError(f"{FILE}: methods.{key}.label: '{part.label or part.method}': '{other}' is called so too")
 
 
-def _check_runs(params: Params) -> None:
-    """The runs are those of the rows and seeds; only a run's `method_settings` may have been edited by hand."""
-    plain = params.model_dump(mode="json")
-    if made := ", ".join(sorted({run.table for run in params.runs.values()} - {params.table})):
+def _check_baselines(params: Params) -> None:
+    """Gains are over one method, and over one row of it for the same data, student and recipe."""
+    parts = {key: part.method for key, part in params.methods.items() if part.role == "baseline"}
+    if len(set(parts.values())) > 1:
+        first, second = list({method: key for key, method in parts.items()}.values())[:2]
         raise InputError(
-            f"{FILE}: table: '{params.table}', but the runs are those of {made}; {_HOW.format('table=NAME')}"
+            f"{FILE}: methods.{second}.role: baseline, as is methods.{first}'s: gains are over one of them"
         )
-    if both := sorted(set(params.runs) & set(params.teachers)):
-        raise InputError(f"{FILE}: teachers.{both[0]}: a run is called so too, and their results lie side by side")
-    expected = runs_of(rows=plain["rows"], seeds=params.seeds, table=params.table, parts=plain)
-    if set(expected) != set(params.runs):
-        odd = sorted(set(expected) ^ set(params.runs))[0]
-        raise InputError(
-            f"{FILE}: seeds {params.seeds} and the rows ask for other runs than there are (first: '{odd}'); "
-            + _HOW.format("'seeds=[...]'")
-        )
-    for key, run in plain["runs"].items():
-        for field, wanted in expected[key].items():
-            if run[field] != wanted and field != "method_settings":
-                raise InputError(
-                    f"{FILE}: runs.{key}.{field}: {run[field]!r}, but its row makes it {wanted!r}; "
-                    + _HOW.format("rows.ROW.KEY=VALUE")
-                )
-    derived = {
-        "caches": caches_of(rows=plain["rows"], recipes=plain["recipes"], teachers=plain["teachers"]),
-        "teacher_runs": teacher_runs_of(teachers=plain["teachers"], methods=plain["methods"]),
-    }
-    for group, wanted in derived.items():
-        if plain[group] != wanted:
-            raise InputError(f"{FILE}: {group} are not those that the rows need; {_HOW.format('KEY=VALUE')}")
+    found: dict[tuple[str, str, str], str] = {}
+    for key, row in params.rows.items():
+        same = row.dataset, row.student, row.recipe
+        if params.methods[row.method].method in parts.values() and (other := found.setdefault(same, key)) != key:
+            raise InputError(
+                f"{FILE}: rows.{key}: a second baseline beside rows.{other}, of the same dataset, student and recipe: "
+                "gains are over one of them"
+            )
 
 
 def _check_fit(params: Params) -> None:
@@ -155,36 +138,14 @@ def _check_steps(params: Params, where: str, part: Student, dataset: str) -> Non
     if frames and steps and frames != steps:
         raise InputError(
             f"{FILE}: {where} has time_steps {steps}, data set '{dataset}' has {frames} frames; "
-            + _HOW.format(f"time_steps={steps}")
+            + HOW.format(f"time_steps={steps}")
         )
-
-
-def _check_knobs(params: Params) -> None:
-    """A knob that has a value is used by at least one part that could use it."""
-    frames = [part.settings.get("frames") or {} for part in params.datasets.values()]
-    users = {
-        "blur_ratio": _values("blur_ratio", (settings_of(run, params) for run in params.runs.values())),
-        "time_steps": _values("time_steps", [part.settings for part in params.students.values()] + frames),
-        "precision": {recipe.precision for recipe in params.recipes.values()},
-    }
-    for knob, used in users.items():
-        value = getattr(params, knob)
-        if value is not None and used and value not in used:
-            found = ", ".join(map(str, sorted(used)))
-            raise InputError(
-                f"{FILE}: {knob}: {value} has no effect, the runs have {found}: it was edited by hand "
-                f"(use `dvc exp run -S {knob}={value}`), or this table fixes it row by row"
-            )
 
 
 def _samples(dataset: Dataset) -> tuple:
     """What says which samples a data set has, and how large: everything but into how many frames events are cut."""
     frames = {key: value for key, value in dataset.settings.get("frames", {}).items() if key != "time_steps"}
     return dataset.source, {**dataset.settings, "frames": frames}
-
-
-def _values(key: str, settings: Iterable[dict]) -> set:
-    return {entry[key] for entry in settings if key in entry}
 
 
 def _known(where: str, name: str, known: dict) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bkdsnn.contracts import Batch, NetOutput
 from bkdsnn.errors import InputError
+from bkdsnn.teachers.activation_map import classifier_behind, with_activation_map
 
 
 class NoTeacher:
@@ -29,11 +30,15 @@ class LiveTeacher:
         self.network = network.eval().requires_grad_(False)
         self.features = features
         self.look = look
+        self._classifier = classifier_behind(network, features=features)
 
     def __call__(self, batch: Batch) -> NetOutput:
-        inputs = self.look(batch)
+        return self.output_for(self.look(batch))
+
+    def output_for(self, inputs: Tensor) -> NetOutput:
+        """What the teacher says of inputs `[B, ...]`."""
         with torch.inference_mode():
-            output = self.network(inputs)
+            output = with_activation_map(self.network(inputs), classifier=self._classifier)
         # Clones, as no loss may keep a tensor of inference mode for its backward.
         features = {name: feature.clone() for name, feature in kept(output.features, features=self.features).items()}
         return NetOutput(logits=output.logits.clone(), features=features)

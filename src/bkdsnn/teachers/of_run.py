@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 
-from bkdsnn.build import feature_shapes
 from bkdsnn.contracts import Shape
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
@@ -14,7 +13,7 @@ from bkdsnn.data.views import view_count
 from bkdsnn.files import digest
 from bkdsnn.params.schema import Params, Run
 from bkdsnn.teachers.cached import CachedTeacher
-from bkdsnn.teachers.live import LiveTeacher, NoTeacher, kept
+from bkdsnn.teachers.live import LiveTeacher, NoTeacher
 from bkdsnn.trained import load_trained
 
 
@@ -47,6 +46,5 @@ def _live(run: Run, params: Params, *, data: ArrayData, device: torch.device) ->
         batches = Batches(seen, batch_size=recipe.batch_size, device=device)
         look = {"look": partial(batches.again, augmentation=recipe.augmentation)}
     live = LiveTeacher(network, features=part.features, **look)
-    return TeacherOfRun(
-        live, kept(feature_shapes(network, input_shape=seen.input_shape), features=part.features), digest(path)
-    )
+    shapes = live.output_for(torch.zeros(1, *seen.input_shape, device=device)).feature_shapes()
+    return TeacherOfRun(live, shapes, digest(path))

@@ -16,6 +16,7 @@ from bkdsnn.params.read import FILE
 from bkdsnn.params.recipe import Recipe
 from bkdsnn.params.schema import Params, Run
 from bkdsnn.params.settings import settings_of
+from bkdsnn.teachers.activation_map import classifier_behind, with_activation_map
 from bkdsnn.teachers.live import kept
 
 _SOME_CLASSES, _SOME_SAMPLES = 10, 2  # where the settings do not say how many
@@ -53,7 +54,8 @@ class Trial:
         self.fits(teacher.dataset, recipe)
         output = self._output("teachers", key, teacher.dataset, self._size(teacher.dataset, recipe), recipe.epochs > 0)
         kept(output.features, features=teacher.features)
-        made = make_method(method, method.settings, student=output.feature_shapes(), teacher={}, seed=0)
+        size = {"samples": output.logits.shape[1], "classes": self._classes(teacher.dataset)}
+        made = make_method(method, method.settings, student=output.feature_shapes(), teacher={}, **size, seed=0)
         self._step(made, output, None, classes=self._classes(teacher.dataset), recipe=recipe)
 
     def fits(self, key: str, recipe: Recipe) -> None:
@@ -78,7 +80,8 @@ class Trial:
             shapes = taught.feature_shapes()
         method = self.params.methods[run.method]
         settings = settings_of(run, self.params)
-        made = make_method(method, settings, student=output.feature_shapes(), teacher=shapes, seed=0)
+        size = {"samples": output.logits.shape[1], "classes": self._classes(run.dataset)}
+        made = make_method(method, settings, student=output.feature_shapes(), teacher=shapes, **size, seed=0)
         self._step(made, output, taught, classes=self._classes(run.dataset), recipe=recipe)
 
     def _step(
@@ -89,6 +92,8 @@ class Trial:
         if recipe.augmentation.mixup is not None:
             labels = torch.zeros(samples, classes)
         draws = torch.zeros(samples, dtype=torch.int64)
+        if hasattr(method, "begin_step"):
+            method.begin_step(index=torch.arange(samples))
         terms = method.train()(student=student, teacher=teacher, labels=labels, draws=draws)
         shapes = {name: tuple(term.shape) for name, term in terms.items()}
         if set(shapes.values()) != {()}:
@@ -113,7 +118,8 @@ class Trial:
                 "maps of 1 x 1: another batch_size, or another split"
             ) from error
         _check_output(output, samples=samples, classes=classes)
-        return output
+        asked = getattr(getattr(self.params, group)[part], "features", [])  # a student is asked for none
+        return with_activation_map(output, classifier=classifier_behind(network, features=asked))
 
     def _classes(self, key: str) -> int:
         return self.data[key].classes or _SOME_CLASSES

@@ -15,6 +15,7 @@ TOOLS = {
     "bench-data": "bench.data",
     "bench-dvc": "bench.dvc",
     "bench-images": "bench.images",
+    "bench-methods": "bench.methods",
     "bench-start": "bench.start",
     "bench-step": "bench.step",
     "check-cache": "check_cache",

@@ -36,6 +36,8 @@ class Learner(nn.Module):
 
     def forward(self, batch: Batch, teacher_output: NetOutput | None) -> dict[str, Tensor]:
         student_output = self.student(batch.inputs)
+        if hasattr(self.method, "begin_step"):  # a method that remembers something of each sample
+            self.method.begin_step(index=batch.index.to(batch.inputs.device))
         return self.method(student=student_output, teacher=teacher_output, labels=batch.labels, draws=batch.draws)
 
 

@@ -103,7 +103,8 @@ def _learner(
     apply_speed(student, Speed(channels_last=True, fused_neurons=True, compile=False))
     part = MethodPart(**main_method(parts["methods"]))
     shapes = feature_shapes(student, input_shape=tuple(batch.inputs.shape[1:]))
-    method = make_method(part, part.settings, student=shapes, teacher=cached.feature_shapes(), seed=0)
+    size = {"samples": len(batches.data.labels), "classes": 10}
+    method = make_method(part, part.settings, student=shapes, teacher=cached.feature_shapes(), **size, seed=0)
     return student.train(), method
 
 

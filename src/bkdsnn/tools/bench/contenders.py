@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bkdsnn import plugins
+from bkdsnn.build import feature_shapes, make_method
 from bkdsnn.contracts import Batch, NetOutput
 from bkdsnn.layers.fused.switch import apply_speed
 from bkdsnn.params.recipe import Optimiser, Speed
+from bkdsnn.params.schema import MethodPart
 from bkdsnn.seeding import draw_keys, make_deterministic
 from bkdsnn.teachers.live import LiveTeacher
 from bkdsnn.tools.bench.stock import SewResNet, Spikingformer
 from bkdsnn.tools.parts import build, main_method
+from bkdsnn.training.loop import Learner
 from bkdsnn.training.optimiser import make_optimiser
 
 STOCK = {"spikingformer-4-384-cifar": Spikingformer, "sew-small-cifar": SewResNet}
@@ -27,7 +29,7 @@ PAIRS = (("spikingformer-4-384-cifar", VIT), ("sew-small-cifar", VIT), ("sew-sma
 
 @dataclass(frozen=True)
 class Setup:
-    """One contender: the official recipe's step, or ours with its switches."""
+    """One contender: the official recipe's step, or ours with its switches; method null is the main one."""
 
     student: str = "spikingformer-4-384-cifar"
     teacher: str = VIT
@@ -40,6 +42,7 @@ class Setup:
     tf32: bool = False
     batch_size: int = 32
     time_steps: int = 4
+    method: str | None = None
 
 
 OURS = Setup()
@@ -65,7 +68,7 @@ class Contender:
     """`step` is one whole step: teacher, student, method, backward, optimiser; it changes what `learner` holds."""
 
     step: Callable[[], None]
-    learner: nn.Module
+    learner: Learner
     optimiser: torch.optim.Optimizer
 
 
@@ -98,26 +101,27 @@ def contender_of(setup: Setup, *, device: torch.device, parts: dict, constant_te
     shape = (3, 32, 32)
     student = _student(setup, parts, shape).to(device)
     network = build(parts["teachers"][setup.teacher], input_shape=shape, classes=10)
-    teacher = LiveTeacher(network.to(device), features=["last"])
+    part = MethodPart(**(parts["methods"][setup.method] if setup.method else main_method(parts["methods"])))
+    features = list(dict.fromkeys(part.settings.get("features", {}).values()))
+    teacher = LiveTeacher(network.to(device), features=features)
     batch = _batch(setup.batch_size, shape, device)
     if not setup.live:
         teacher = _Held(teacher, batch)
     first = teacher(batch)
-    method = _method(main_method(parts["methods"]), student, first, batch).to(device)
-    learner = nn.ModuleList([student, method])
+    shapes = {"student": feature_shapes(student, input_shape=shape), "teacher": first.feature_shapes()}
+    method = make_method(part, part.settings, **shapes, samples=setup.batch_size, classes=10, seed=0).to(device)
+    learner = Learner(student, method)
     optimiser = make_optimiser(learner, Optimiser(name="adamw", lr=5e-4, weight_decay=0.06, momentum=0.9))
 
     def step() -> None:
         taught = first if constant_teacher else teacher(batch)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=setup.precision == "bf16"):
-            output = student(batch.inputs)
-            terms = method(student=output, teacher=taught, labels=batch.labels, draws=batch.draws)
-            loss: Tensor = sum(terms.values())
+            loss: Tensor = sum(learner(batch, taught).values())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
 
-    student.train()
+    learner.train()
     return Contender(step, learner, optimiser)
 
 
@@ -138,11 +142,3 @@ def _batch(size: int, shape: tuple[int, ...], device: torch.device) -> Batch:
     draws = draw_keys("method", seed=0, epoch=0, index=index)
     inputs, labels = torch.randn(size, *shape), index % 10
     return Batch(inputs=inputs.to(device), labels=labels.to(device), index=index, draws=draws.to(device), view=0)
-
-
-def _method(part: dict, student: nn.Module, teacher_output: NetOutput, batch: Batch) -> nn.Module:
-    module = plugins.load("method", part["method"])
-    with torch.no_grad():
-        shapes = student.eval()(batch.inputs[:2]).feature_shapes()
-    torch.manual_seed(0)
-    return module.Method(module.Settings(**part["settings"]), student=shapes, teacher=teacher_output.feature_shapes())

@@ -93,7 +93,8 @@ def _steps(key: str, params: Params):
         torch.utils.deterministic.fill_uninitialized_memory = fill
         student = make_network(params.students[run.student], data=data, seed=0)
         shapes = {"student": feature_shapes(student, input_shape=data.input_shape), "teacher": cached.feature_shapes()}
-        method = make_method(params.methods[run.method], settings, **shapes, seed=0)
+        size = {"samples": len(data.labels), "classes": len(data.classes)}
+        method = make_method(params.methods[run.method], settings, **shapes, **size, seed=0)
         learner = Learner(student, method).train()
         optimiser = make_optimiser(learner, recipe.optimiser)
 

@@ -24,7 +24,7 @@ def steps(argument: str) -> None:
     contender = contender_of(setup, device=device, parts=luggage.content()["parts"])
     for _ in range(given["steps"]):
         contender.step()
-    compiled = "forward" in vars(contender.learner[0])
+    compiled = "forward" in vars(contender.learner.student)
     finite = all(bool(value.isfinite().all()) for value in contender.learner.parameters())
     tell(Row("weights", sha256_of(contender.learner), finite, {"compiled": compiled}))
 

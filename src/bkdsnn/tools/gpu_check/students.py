@@ -62,7 +62,9 @@ def _made(part: dict, shape: Shape, classes: int, method: MethodPart) -> tuple[L
     student = build(part, input_shape=shape, classes=classes)
     shapes = feature_shapes(student, input_shape=shape)
     teacher = {"last": shapes["last"]}
-    learner = Learner(student, make_method(method, method.settings, student=shapes, teacher=teacher, seed=0)).train()
+    size = {"samples": BATCH, "classes": classes}
+    made = make_method(method, method.settings, student=shapes, teacher=teacher, **size, seed=0)
+    learner = Learner(student, made).train()
     torch.manual_seed(0)
     index = torch.arange(BATCH)
     draws = draw_keys("method", seed=0, epoch=0, index=index)

@@ -64,7 +64,8 @@ def _measure(job: Job, taught: Taught) -> Measured:
     apply_speed(student, job.recipe.speed)
     shapes = feature_shapes(student, input_shape=job.input_shape)
     taught_shapes = taught.outputs[first].feature_shapes() if job.teacher else {}
-    method = make_method(job.method, job.settings, student=shapes, teacher=taught_shapes, seed=0)
+    size = {"samples": max(batches), "classes": job.classes}
+    method = make_method(job.method, job.settings, student=shapes, teacher=taught_shapes, **size, seed=0)
     learner = Learner(student, method.to(device))
     module, optimiser = fabric.setup(learner, make_optimiser(learner, job.recipe.optimiser))
     module.train()
