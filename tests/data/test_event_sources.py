@@ -321,7 +321,7 @@ def test_other_files_in_a_class_folder_are_named_by_suffix_and_by_what_they_begi
     assert text.startswith(
         f"{tmp_path / 'r/a'}: class folder missing or without .dat files; has 10 .npz; 0.npz begins as"
     )
-    assert text.endswith("; read are aedat2 (.aedat), aedat3 (.aedat), atis (.bin), npz (.npz), prophesee (.dat)")
+    assert text.endswith("(.aedat4), atis (.bin), evt2 (.raw), evt3 (.raw), npz (.npz), prophesee (.dat)")
     for path in (tmp_path / "r/a").iterdir():
         path.unlink()
     (tmp_path / "r/a/one.raw").write_bytes(b"% evt 3.0\n% end\n\0\0")
@@ -333,7 +333,7 @@ def test_other_files_in_a_class_folder_are_named_by_suffix_and_by_what_they_begi
         for number in range(10):
             (tmp_path / f"r/{name}/{number}.dat").write_bytes(b"% evt 2.0\n\0\x08" + bytes(16))
     text = told("recordings", settings, tmp_path)
-    assert "a/0.dat: does not begin as format: prophesee, it is EVT2 (Prophesee RAW), which is not read" in text
+    assert "a/0.dat: does not begin as format: prophesee, it is EVT2 (Prophesee RAW), which format: evt2 reads" in text
 
 
 @pytest.mark.parametrize("place", [30, 100, -3])
@@ -391,6 +391,6 @@ def test_two_damaged_recordings_that_are_equal_are_skipped_as_any_others(tmp_pat
 
 def test_a_format_that_there_is_not_is_told_with_its_key():
     recordings = plugins.load("source", "recordings")
-    settings = {"root": "r", "format": "evt2", "sensor": [32, 32], "frames": FRAMES, "skip_corrupt": 0}
-    with pytest.raises(InputError, match=r"s\.format: \"evt2\": there are aedat2, "):
+    settings = {"root": "r", "format": "evt4", "sensor": [32, 32], "frames": FRAMES, "skip_corrupt": 0}
+    with pytest.raises(InputError, match=r"s\.format: \"evt4\": there are aedat2, "):
         validated(recordings.Settings, settings | {"split": DVS["split"]}, where="s")
