@@ -40,7 +40,9 @@ HOMES = {
     "timm": {"networks", "data"},
     "torchvision": {"networks", "data"},
     "numba": {"events", "layers"},
-    "pyarrow": {"data"},
+    "pyarrow": {"data", "events", "tools"},
+    "aedat": {"events"},
+    "faery": {"events"},
     "matplotlib": {"reporting"},
 }
 NOT_NAMES = {"told", "judging", "exhibits", "tapped", "fitting", "hasten"}  # words that say less than the field's

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import struct
 import zipfile
 from pathlib import Path
@@ -19,6 +20,7 @@ from bkdsnn.events.formats import aedat2
 from bkdsnn.events.recording import Events
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Dataset
+from bkdsnn.tools.fuzz import encoders
 
 
 def events(count: int = 60, *, sensor: int = 128) -> Events:
@@ -85,6 +87,66 @@ def test_cifar10_dvs_mistakes(tmp_path):
     assert list(data.manifest["facts"]["skipped"]) == ["dog/cifar10_dog_7.aedat"]
     assert sum(map(sum, data.manifest["counts"].values())) == 39
     assert str(tmp_path) not in json.dumps(data.manifest)
+
+
+def write_tonic(root: Path, *, form: str) -> None:
+    """Twenty recordings of two classes each: as folders, as a zip of each, or as one zip of these."""
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+        for number in range(20):
+            content = encoders.aedat4(events(), sensor=(128, 128), codec="lz4")
+            (root / name / f"cifar10_{name}_{number}.aedat4").write_bytes(content)
+        if form != "folders":
+            shutil.make_archive(str(root / name), "zip", root, name)
+            shutil.rmtree(root / name)
+    if form == "one zip":
+        with zipfile.ZipFile(root / "CIFAR10DVS.zip", "w") as file:
+            for name in ("cat.zip", "dog.zip"):
+                file.write(root / name, name)
+                (root / name).unlink()
+
+
+TONIC = DVS | {"root": "tonic", "archive_md5": None}
+
+
+@pytest.mark.parametrize("form", ["folders", "zips", "one zip"])
+def test_cifar10_dvs_as_tonic_has_it(tmp_path, form):
+    pytest.importorskip("aedat")
+    root = tmp_path / "tonic"
+    write_tonic(root, form=form)
+    source = plugins.load("source", "cifar10_dvs_tonic")
+    source.check_raw(source.Settings.model_validate(TONIC), raw=tmp_path)
+    data = prepare("cifar10_dvs_tonic", TONIC, tmp_path, tmp_path / "data")
+    assert data.inputs.shape == (40, 4, 2, 16, 16)
+    assert data.manifest["counts"] == {"train": [16, 16], "validation": [2, 2], "test": [2, 2]}
+    assert data.manifest["facts"]["format"] == "aedat4"
+    number = sorted(map(str, range(20)))[2]  # rows are in string order of the file names
+    found = read_events(next(root.rglob(f"cat/cifar10_cat_{number}.aedat4")), format="aedat4")
+    assert data.inputs[2][:, 1].sum() == found.p.sum()
+    assert np.array_equal(prepare("cifar10_dvs_tonic", TONIC, tmp_path, tmp_path / "again").inputs, data.inputs)
+
+
+def test_tonic_s_cifar10_dvs_mistakes(tmp_path, monkeypatch):
+    root = tmp_path / "tonic"
+    monkeypatch.setattr("bkdsnn.events.format.find_spec", lambda name: None)
+    assert "format: aedat4 needs the package aedat (extra `events`)" in told("cifar10_dvs_tonic", TONIC, tmp_path)
+    monkeypatch.setattr("bkdsnn.events.format.find_spec", lambda name: name)
+    assert "has neither the folder CIFAR10DVS nor CIFAR10DVS.zip" in told("cifar10_dvs_tonic", TONIC, tmp_path)
+    write_tonic(root, form="one zip")
+    text = told("cifar10_dvs_tonic", TONIC | {"archive_md5": "0" * 32}, tmp_path)
+    assert text.startswith(f"{root / 'CIFAR10DVS.zip'}: has the MD5 ")
+    assert "has 20 recordings, wanted 19" in told("cifar10_dvs_tonic", TONIC | {"per_class": 19}, tmp_path)
+
+
+def test_a_recording_whose_header_says_another_sensor_is_damaged(tmp_path):
+    pytest.importorskip("aedat")
+    write_tonic(tmp_path / "tonic", form="folders")
+    other = tmp_path / "tonic/dog/cifar10_dog_7.aedat4"
+    other.write_bytes(encoders.aedat4(events(), sensor=(260, 346)))
+    sizes = "a sensor of 260 rows x 346 columns, the data set's has 128 rows x 128 columns"
+    assert told("cifar10_dvs_tonic", TONIC, tmp_path) == f"{other}: its header says {sizes} (skip_corrupt: 0)"
+    data = prepare("cifar10_dvs_tonic", TONIC | {"skip_corrupt": 1}, tmp_path, tmp_path / "data")
+    assert list(data.manifest["facts"]["skipped"]) == ["dog/cifar10_dog_7.aedat4"]
 
 
 def atis(recorded: Events) -> bytes:
@@ -321,7 +383,7 @@ def test_other_files_in_a_class_folder_are_named_by_suffix_and_by_what_they_begi
     assert text.startswith(
         f"{tmp_path / 'r/a'}: class folder missing or without .dat files; has 10 .npz; 0.npz begins as"
     )
-    assert text.endswith("; read are aedat2 (.aedat), aedat3 (.aedat), atis (.bin), npz (.npz), prophesee (.dat)")
+    assert text.endswith("(.aedat4), atis (.bin), evt2 (.raw), evt3 (.raw), npz (.npz), prophesee (.dat)")
     for path in (tmp_path / "r/a").iterdir():
         path.unlink()
     (tmp_path / "r/a/one.raw").write_bytes(b"% evt 3.0\n% end\n\0\0")
@@ -333,7 +395,7 @@ def test_other_files_in_a_class_folder_are_named_by_suffix_and_by_what_they_begi
         for number in range(10):
             (tmp_path / f"r/{name}/{number}.dat").write_bytes(b"% evt 2.0\n\0\x08" + bytes(16))
     text = told("recordings", settings, tmp_path)
-    assert "a/0.dat: does not begin as format: prophesee, it is EVT2 (Prophesee RAW), which is not read" in text
+    assert "a/0.dat: does not begin as format: prophesee, it is EVT2 (Prophesee RAW), which format: evt2 reads" in text
 
 
 @pytest.mark.parametrize("place", [30, 100, -3])
@@ -391,6 +453,6 @@ def test_two_damaged_recordings_that_are_equal_are_skipped_as_any_others(tmp_pat
 
 def test_a_format_that_there_is_not_is_told_with_its_key():
     recordings = plugins.load("source", "recordings")
-    settings = {"root": "r", "format": "evt2", "sensor": [32, 32], "frames": FRAMES, "skip_corrupt": 0}
-    with pytest.raises(InputError, match=r"s\.format: \"evt2\": there are aedat2, "):
+    settings = {"root": "r", "format": "evt4", "sensor": [32, 32], "frames": FRAMES, "skip_corrupt": 0}
+    with pytest.raises(InputError, match=r"s\.format: \"evt4\": there are aedat2, "):
         validated(recordings.Settings, settings | {"split": DVS["split"]}, where="s")

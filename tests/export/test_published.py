@@ -123,9 +123,11 @@ class Blocked:
             raise ImportError(name)
 
 sys.meta_path.insert(0, Blocked())
-from bkdsnn.export.published import load
+import bkdsnn
+assert "torch" not in sys.modules
 import numpy
-network, preprocess = load(sys.argv[1])
+network, preprocess = bkdsnn.load(sys.argv[1])
+assert not set({BLOCKED.split()!r}) & {{name.partition(".")[0] for name in sys.modules}}
 print(tuple(network(preprocess(numpy.zeros((1, 16, 16), numpy.uint8))).logits.shape))
 """
 
@@ -134,6 +136,14 @@ def test_loading_needs_nothing_of_the_pipeline(folder):
     command = [sys.executable, "-c", ALONE, folder]
     done = subprocess.run(command, env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True)
     assert done.stdout == "(4, 1, 3)\n", done.stderr
+
+
+def test_the_package_has_nothing_but_what_it_names():
+    import bkdsnn
+
+    assert bkdsnn.load is load
+    with pytest.raises(AttributeError, match="module 'bkdsnn' has no attribute 'loads'"):
+        bkdsnn.loads  # noqa: B018
 
 
 def test_an_image_s_classes_are_printed_the_likeliest_first(folder, tmp_path, capsys):

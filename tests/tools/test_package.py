@@ -46,7 +46,7 @@ def test_make_installs_what_measures_gpus_in_the_version_of_the_extra():
 
 
 def test_every_package_that_is_imported_is_asked_for():
-    asked = named([*PROJECT["dependencies"], *EXTRAS["export"]])
+    asked = named([*PROJECT["dependencies"], *EXTRAS["export"], *EXTRAS["events"]])
     distributions = metadata.packages_distributions()
     found = {
         module

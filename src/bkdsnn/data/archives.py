@@ -31,8 +31,10 @@ def located(root: Path, folder: str, *, archive: str) -> Path:
     return packed
 
 
-def unpacked(root: Path, folder: str, *, archive: str, expected_md5: str | None) -> Path:
+def unpacked(root: Path, folder: str, *, archive: str, expected_md5: str | None, bare: bool = False) -> Path:
     """The folder `folder` of a data set below `root`: as it is there, or unpacked from its archive.
+
+    A `bare` archive holds what belongs into the folder, and not the folder.
 
     `InputError` where neither is there, the archive is another (by its MD5), damaged, or would write elsewhere.
     """
@@ -46,8 +48,9 @@ def unpacked(root: Path, folder: str, *, archive: str, expected_md5: str | None)
     if _is_current(target, found):
         return target
     try:
-        partial.mkdir(parents=True)
-        extract(found, partial, known=expected_md5 is not None)
+        inside = partial / folder if bare else partial
+        inside.mkdir(parents=True)
+        extract(found, inside, known=expected_md5 is not None)
         if not (partial / folder).is_dir():
             raise InputError(f"{found}: holds no folder {folder}")
         os.sync()  # all bytes first, then the name that makes them count

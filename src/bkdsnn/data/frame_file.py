@@ -109,6 +109,7 @@ def _written(content: bytes, job: Job, sha256: str) -> Result:
     if made is not None:
         return Result(_stored(job, job.samples[0][0], *made), sha256, {})
     events = job.format.decode(content, where=job.path)
+    job.format.check_sensor(content, job.sensor, where=job.path)
     counted, reasons = Counted(passed_over=job.format.passed_over(content, where=job.path)), {}
     for row, sample in job.samples:
         try:

@@ -1,6 +1,7 @@
 """A file format of recordings, in a form that can be sent to other processes."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, Self
@@ -16,6 +17,7 @@ class Format(NamedTuple):
 
     decoder: bytes to events. straight: bytes to frames, for recordings of `sensor` (H, W), where there is such a way.
     counter: how many entries of a file the decoder passes over (special, invalid), where there may be such.
+    header: bytes to the (H, W) that a file's header says, where it may say one.
     """
 
     name: str
@@ -23,12 +25,15 @@ class Format(NamedTuple):
     straight: Callable | None
     sensor: tuple[int, int] | None
     counter: Callable | None
+    header: Callable | None
 
     @classmethod
     def of(cls, module: ModuleType) -> Self:
-        """The format that a module of `events/formats` reads."""
-        name = module.__name__.rpartition(".")[2]
-        offered = (getattr(module, part, None) for part in ("straight_to_frames", "SENSOR", "passed_over"))
+        """The format that a module of `events/formats` reads; `InputError` where a package is missing that it needs."""
+        name, library = module.__name__.rpartition(".")[2], getattr(module, "LIBRARY", None)
+        if library and find_spec(library) is None:
+            raise InputError(f"format: {name} needs the package {library} (extra `events`): pip install {library}")
+        offered = (getattr(module, part, None) for part in ("straight_to_frames", "SENSOR", "passed_over", "sensor_of"))
         return cls(name, module.decode, *offered)
 
     def decode(self, content: bytes, *, where: Path) -> Events:
@@ -49,6 +54,13 @@ class Format(NamedTuple):
             f"which format: {found.format} reads" if found.format else f"which is not read; read are {formats_read()}"
         )
         raise InputError(f"{where}: does not begin as format: {self.name}, it is {found.name}, {reader}")
+
+    def check_sensor(self, content: bytes, sensor: tuple[int, int], *, where: Path) -> None:
+        """`InputError` where a file's header says another sensor (H, W) than the data set has."""
+        found = self.header(content, where=where) if self.header else None
+        if found not in (None, sensor):
+            sizes = (f"{height} rows x {width} columns" for height, width in (found, sensor))
+            raise InputError("{}: its header says a sensor of {}, the data set's has {}".format(where, *sizes))
 
     def passed_over(self, content: bytes, *, where: Path) -> int:
         """How many special or invalid entries of a file are no events."""

@@ -8,6 +8,9 @@ import numpy as np
 
 from bkdsnn.errors import InputError
 
+_LARGEST_RATIO = 200  # of a recording to its compressed form; beyond it, and beyond so many bytes, nobody made it
+_SMALL = 256 << 20
+
 
 class Events(NamedTuple):
     """A recording, one entry per event, all fields `[N]`: t in microseconds, never falling; x; y; p (1 = ON)."""
@@ -36,6 +39,11 @@ def check_whole(content: bytes, *, start: int, width: int, where: Path) -> None:
     extra = (len(content) - start) % width
     if extra:
         raise InputError(f"{where}: truncated, the event at byte {len(content) - extra} has {extra} of {width} bytes")
+
+
+def may_unpack_to(packed: int) -> int:
+    """The bytes that so many compressed ones of a recording may become."""
+    return max(_SMALL, _LARGEST_RATIO * packed)
 
 
 def in_order(stamps: np.ndarray, *, bits: int | None, byte_of: Callable[[int], int] | None, where: Path) -> np.ndarray:

@@ -39,9 +39,9 @@ The weights are those after the last epoch: none was chosen on the test split. {
 ## How to load it
 
 ```python
-from bkdsnn.export.published import load
+import bkdsnn
 
-network, preprocess = load("{name}")  # this folder, or its name on Hugging Face
+network, preprocess = bkdsnn.load("{name}")  # this folder, or its name on Hugging Face
 logits = network(preprocess("image.png")).logits.mean(0)  # of classes network.card["classes"]
 ```
 

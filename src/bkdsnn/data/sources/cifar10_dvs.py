@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from pydantic import PositiveInt
@@ -41,25 +42,30 @@ def check_raw(settings: Settings, *, raw: Path) -> None:
 
 def find(settings: Settings, root: Path) -> Found:
     """Its recordings, class by class."""
-    files, labels = _recordings(settings, root)
+    return found(settings, root, format=aedat2, origin="CIFAR10-DVS")
+
+
+def found(settings: Settings, root: Path, *, format: ModuleType, origin: str) -> Found:
+    """The recordings of a format below `root`, from each class's folder or zip."""
+    files, labels = _recordings(settings, root, format)
     return Found(
-        origin="CIFAR10-DVS",
+        origin=origin,
         classes=list(settings.classes),
         samples=[Recorded(path, int(label)) for path, label in zip(files, labels, strict=True)],
         splits=by_protocol(files, labels, settings.split),
-        format=aedat2,
+        format=format,
         sensor=SENSOR,
     )
 
 
-def _recordings(settings: Settings, root: Path) -> tuple[list[Path], np.ndarray]:
+def _recordings(settings: Settings, root: Path, format: ModuleType) -> tuple[list[Path], np.ndarray]:
     """All recordings, class by class in string order, and their labels."""
     files, labels = [], []
     for label, (name, md5) in enumerate(settings.classes.items()):
-        found = unpacked(root, name, archive=f"{name}.zip", expected_md5=md5)
-        own, _ = recordings_of_classes(found.parent, [name], format=aedat2)
+        place = unpacked(root, name, archive=f"{name}.zip", expected_md5=md5)
+        own, _ = recordings_of_classes(place.parent, [name], format=format)
         if len(own) != settings.per_class:
-            raise InputError(f"{found}: has {len(own)} recordings, wanted {settings.per_class}")
+            raise InputError(f"{place}: has {len(own)} recordings, wanted {settings.per_class}")
         files += own
         labels += [label] * len(own)
     return files, np.array(labels)

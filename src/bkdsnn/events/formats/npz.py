@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from bkdsnn.errors import InputError
-from bkdsnn.events.recording import Events, in_order
+from bkdsnn.events.recording import Events, in_order, may_unpack_to
 
 SUFFIX = ".npz"
 
-_LARGEST_RATIO = 200  # of an array to its compressed form; beyond it, and beyond so many bytes, nobody recorded it
-_SMALL = 256 << 20
 _DAMAGED = (
     *(OSError, ValueError, TypeError, EOFError, KeyError, SyntaxError, RuntimeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
@@ -49,7 +47,7 @@ def decode(content: bytes, *, where: Path) -> Events:
 def _array(stored: zipfile.ZipFile, name: str) -> np.ndarray:
     """An array, mapped from its bytes: its header alone never has memory set aside."""
     member = stored.getinfo(name)
-    if member.file_size > max(_SMALL, _LARGEST_RATIO * member.compress_size):
+    if member.file_size > may_unpack_to(member.compress_size):
         raise ValueError(f"{name} would have {member.file_size:,} bytes, unpacked from {member.compress_size:,}")
     content = stored.read(member)
     buffer = io.BytesIO(content)

@@ -1,9 +1,8 @@
 """Recordings in every format, and the lists of gestures."""
 
-import io
-import struct
 import zipfile
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from bkdsnn.errors import InputError
 from bkdsnn.events.format import Format
 from bkdsnn.events.formats import aedat2
 from bkdsnn.events.recording import Events
+from bkdsnn.tools.fuzz import encoders
 from bkdsnn.tools.fuzz.target import Target
 
 SENSOR = (128, 128)
@@ -33,54 +33,36 @@ def events(count: int = 60) -> Events:
     )
 
 
-def _aedat2(path: Path) -> None:
-    aedat2.write(path, events())
-
-
-def _aedat3(path: Path) -> None:
-    t, x, y, p = events()
-    words = np.stack([x << 17 | y << 2 | p << 1 | 1, t], axis=1).astype("<u4")
-    packets = [
-        struct.pack("<HHIIIIII", 1, 1, 8, 4, 0, *(len(part),) * 3) + part.tobytes() for part in (words[:40], words[40:])
-    ]
-    path.write_bytes(b"#!AER-DAT3.1\r\n#Format: RAW\r\n#!END-HEADER\r\n" + b"".join(packets))
-
-
-def _atis(path: Path) -> None:
-    t, x, y, p = events()
-    path.write_bytes(np.stack([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255], axis=1).astype(np.uint8).tobytes())
-
-
-def _prophesee(path: Path) -> None:
-    t, x, y, p = events()
-    words = np.stack([t, x | y << 14 | p << 28], axis=1).astype("<u4")
-    path.write_bytes(b"% Data file containing CD events.\n% Version 2\n" + bytes((0, 8)) + words.tobytes())
-
-
-def _npz(path: Path, *, method: int) -> None:
-    with zipfile.ZipFile(path, "w", method) as file:
-        for name, field in events()._asdict().items():
-            buffer = io.BytesIO()
-            np.save(buffer, field)
-            file.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue(), method)
-
-
-_WRITERS = {
-    "aedat2": {"a.aedat": _aedat2},
-    "aedat3": {"a.aedat": _aedat3},
-    "atis": {"a.bin": _atis},
-    "prophesee": {"a.dat": _prophesee},
-    "npz": {
-        "stored.npz": partial(_npz, method=zipfile.ZIP_STORED),
-        "deflated.npz": partial(_npz, method=zipfile.ZIP_DEFLATED),
-        "lzma.npz": partial(_npz, method=zipfile.ZIP_LZMA),
-    },
-}
+def _files(format: str) -> dict[str, bytes]:
+    """Whole files of a format by name, one for each way to compress."""
+    ways = {
+        "aedat3": lambda: {"a.aedat": encoders.aedat3(events())},
+        "aedat4": lambda: {
+            f"{codec or 'plain'}.aedat4": encoders.aedat4(events(), events(9), sensor=SENSOR, codec=codec, index=True)
+            for codec in (None, "lz4", "zstd")
+        },
+        "atis": lambda: {"a.bin": encoders.atis(events())},
+        "evt2": lambda: {"a.raw": encoders.evt2(events(), sensor=SENSOR)},
+        "evt3": lambda: {"a.raw": encoders.evt3(events(), sensor=SENSOR)},
+        "prophesee": lambda: {"a.dat": encoders.prophesee(events())},
+        "npz": lambda: {
+            f"{name}.npz": encoders.npz(events(), method=method)
+            for name, method in (
+                ("stored", zipfile.ZIP_STORED),
+                ("deflated", zipfile.ZIP_DEFLATED),
+                ("lzma", zipfile.ZIP_LZMA),
+            )
+        },
+    }
+    return ways[format]()
 
 
 def _write(folder: Path, *, format: str) -> None:
-    for name, write in _WRITERS[format].items():
-        write(folder / name)
+    if format == "aedat2":
+        aedat2.write(folder / "a.aedat", events())
+        return
+    for name, content in _files(format).items():
+        (folder / name).write_bytes(content)
 
 
 def _read(folder: Path, path: Path, *, format: str) -> None:
@@ -104,7 +86,7 @@ def _write_gestures(folder: Path) -> None:
     place = folder / "DvsGesture"
     place.mkdir()
     for part in ("train", "test"):
-        _aedat3(place / f"{part}.aedat")
+        (place / f"{part}.aedat").write_bytes(encoders.aedat3(events()))
         rows = [f"{1 + number % 2},{number * 1000},{number * 1000 + 900}\n" for number in range(4)]
         (place / f"{part}_labels.csv").write_text("class,startTime_usec,endTime_usec\n" + "".join(rows))
         (place / f"trials_to_{part}.txt").write_text(f"{part}.aedat\n")
@@ -116,5 +98,14 @@ def _read_gestures(folder: Path, _changed: Path) -> None:
     source.find(source.Settings.model_validate({"root": ".", "frames": frames, **_GESTURES}), folder)
 
 
-FORMATS = [Target(name, partial(_write, format=name), partial(_read, format=name)) for name in _WRITERS]
+def _readable(format: str) -> bool:
+    library = getattr(plugins.load("format", format), "LIBRARY", None)
+    return library is None or find_spec(library) is not None
+
+
+FORMATS = [
+    Target(name, partial(_write, format=name), partial(_read, format=name))
+    for name in plugins.names("format")
+    if _readable(name)
+]
 TARGETS = [*FORMATS, Target("gesture lists", _write_gestures, _read_gestures, names=False)]

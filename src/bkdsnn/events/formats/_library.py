@@ -1,0 +1,21 @@
+"""Files that a package of the extra `events` reads: what it raises becomes one line that names the recording."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bkdsnn.errors import InputError
+
+
+@contextmanager
+def as_file(*parts: bytes, where: Path, library: str) -> Iterator[str]:
+    """A passing file of these bytes, by its path, for a library that opens files alone."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.writelines(parts)
+        file.flush()
+        try:
+            yield file.name
+        except RuntimeError as error:  # whatever it finds wrong
+            why = " ".join(str(error).split()) or "no reason"
+            raise InputError(f"{where}: damaged, {library} says: {why[:200]}") from error
