@@ -70,7 +70,7 @@ def train(
         rest = batches.shuffled(epoch=epoch, seed=seed, augmentation=recipe.augmentation, start=progress.step)
         watched = keeper.watch(meter.batches(rest))
         _train_epoch(module, stepper, fabric=fabric, teacher=teacher, batches=watched, progress=progress, meter=meter)
-        accuracy = top1(learner.student, keeper.watch(batches.of_process("validation")), fabric=fabric)
+        accuracy = top1(learner.student, keeper.watch(batches.of_process("validation"), alone=True), fabric=fabric)
         record = {"epoch": epoch, "lr": lr, **progress.means(), "validation_top1": accuracy}
         progress.close_epoch(record, network=learner.student)
         on_epoch(record, {"epoch_seconds": time.perf_counter() - start, **meter.report()})

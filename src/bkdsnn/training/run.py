@@ -13,13 +13,14 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
+from bkdsnn.distributed.agreement import of_first
 from bkdsnn.distributed.device import this_device
 from bkdsnn.distributed.fabric import make_fabric
 from bkdsnn.errors import InputError, is_out_of_memory
 from bkdsnn.files import check_writable, digest, new_folder
 from bkdsnn.layers.fused.switch import apply_speed
 from bkdsnn.params.recipe import Recipe
-from bkdsnn.provenance.versions import made_with
+from bkdsnn.provenance.versions import machine, made_with
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.tracking.tracker import AnyTracker, training_tracker
 from bkdsnn.trained import save_trained
@@ -72,6 +73,7 @@ def fit(
         keeper = Keeper(folder, made_by=makers, fabric=fabric)
         with training_tracker(name=name, kind=kind, seed=seed, identity=keeper.tracking_id) as tracker:
             tracker.params(params)
+            tracker.machine(machine(fabric.device))
             with keeper, _explained(student, engine.recipe, keeper), logging_redirect_tqdm([logging.getLogger()]):
                 trained = train(
                     Learner(student, method),
@@ -98,9 +100,9 @@ def _report(tracker: AnyTracker, record: dict[str, float], measured: dict[str, f
 
 @contextlib.contextmanager
 def _claimed(fabric: Fabric, made_of: dict[str, Any], **others: Any) -> Iterator[tuple[Path, bool]]:
-    """`claimed` by the first of this run's processes for all of them."""
+    """`claimed` by the first of this run's processes for all of them, who wait as long as it does."""
     with claimed(made_of, **others) if fabric.is_global_zero else contextlib.nullcontext() as claim:
-        yield fabric.broadcast(claim)
+        yield of_first(claim)
 
 
 @contextlib.contextmanager
