@@ -46,7 +46,7 @@ def _live(run: Run, params: Params, *, data: ArrayData, device: torch.device) ->
     if seen is not data:
         batches = Batches(seen, batch_size=recipe.batch_size, device=device)
         look = {"look": partial(batches.again, augmentation=recipe.augmentation)}
-    live = LiveTeacher(network, features=part.features, **look)
+    live = LiveTeacher(network, features=part.features, precision=recipe.teacher_precision, **look)
     return TeacherOfRun(
         live, kept(feature_shapes(network, input_shape=seen.input_shape), features=part.features), digest(path)
     )

@@ -41,7 +41,9 @@ class Engine:
         self.fabric = make_fabric(precision=recipe.precision, device=this_device(portable=recipe.portable))
         self.data = data
         self.recipe = recipe
-        self.batches = Batches(data, batch_size=recipe.batch_size, device=self.fabric.device)
+        self.batches = Batches(
+            data, batch_size=recipe.batch_size, accumulate=recipe.accumulate, device=self.fabric.device
+        )
 
 
 def fit(
@@ -115,9 +117,11 @@ def _explained(student: nn.Module, recipe: Recipe, keeper: Keeper) -> Iterator[N
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
         if not is_out_of_memory(error):
             raise
-        steps = getattr(student, "time_steps", 1)
+        steps, size, parts = getattr(student, "time_steps", 1), recipe.batch_size, recipe.accumulate
+        more = next((count for count in range(parts + 1, size + 1) if size % count == 0), None)
+        helps = f"raise the recipe's accumulate to {more} (the same batch, in more parts), lower" if more else "lower"
         raise InputError(
-            f"out of memory with batch_size {recipe.batch_size}, T = {steps}, precision {recipe.precision}: lower the"
-            f" recipe's batch_size or time_steps{'' if recipe.precision != '32-true' else ', or use bf16-mixed'}"
+            f"out of memory with batch_size {size}, accumulate {parts}, T = {steps}, precision {recipe.precision}: "
+            f"{helps} time_steps{'' if recipe.precision != '32-true' else ', or use bf16-mixed'}"
             f" ({str(error).splitlines()[0] if str(error) else 'MemoryError'})"
         ) from error
