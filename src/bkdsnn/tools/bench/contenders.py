@@ -33,6 +33,7 @@ class Setup:
     teacher: str = VIT
     stock: bool = False
     live: bool = False
+    teacher_precision: str = "32-true"
     precision: str = "bf16"
     channels_last: bool = True
     fused_neurons: bool = True
@@ -96,9 +97,9 @@ def contender_of(setup: Setup, *, device: torch.device, parts: dict, constant_te
     """
     make_deterministic(threads=None, tf32=setup.tf32)
     shape = (3, 32, 32)
-    student = _student(setup, parts, shape).to(device)
+    student = _student(setup, parts, shape, device)
     network = build(parts["teachers"][setup.teacher], input_shape=shape, classes=10)
-    teacher = LiveTeacher(network.to(device), features=["last"])
+    teacher = LiveTeacher(network.to(device), features=["last"], precision=setup.teacher_precision)
     batch = _batch(setup.batch_size, shape, device)
     if not setup.live:
         teacher = _Held(teacher, batch)
@@ -121,13 +122,13 @@ def contender_of(setup: Setup, *, device: torch.device, parts: dict, constant_te
     return Contender(step, learner, optimiser)
 
 
-def _student(setup: Setup, parts: dict, shape: tuple[int, ...]) -> nn.Module:
+def _student(setup: Setup, parts: dict, shape: tuple[int, ...], device: torch.device) -> nn.Module:
     if setup.stock:
         torch.manual_seed(0)
-        return STOCK[setup.student](time_steps=setup.time_steps)
+        return STOCK[setup.student](time_steps=setup.time_steps).to(device)
     part = copy.deepcopy(parts["students"][setup.student])
     part["settings"]["time_steps"] = setup.time_steps
-    student = build(part, input_shape=shape, classes=10)
+    student = build(part, input_shape=shape, classes=10).to(device)
     apply_speed(student, Speed(**{name: getattr(setup, name) for name in Speed.model_fields}))
     return student
 
