@@ -41,5 +41,5 @@ def largest(number: int) -> int:
 
 
 @cache
-def _group() -> distributed.ProcessGroup:
+def _group() -> "distributed.ProcessGroup":  # quoted: not every build of torch has it
     return distributed.new_group(backend="gloo", timeout=_ANY_TIME)
