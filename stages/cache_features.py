@@ -31,7 +31,7 @@ def cache_features(key: str) -> None:
     network = load_trained(weights, part, data=data, which="last").to(device)
     write_cache(
         paths.teacher_outputs(key),
-        teacher=LiveTeacher(network, features=part.features),
+        teacher=LiveTeacher(network, features=part.features, precision=recipe.teacher_precision),
         batches=Batches(data, batch_size=recipe.batch_size, device=device),
         augmentation=recipe.augmentation,
         dtype=recipe.cache.dtype,

@@ -86,6 +86,9 @@ NO_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    RuntimeError("CUDA error: CUSOLVER_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
     RuntimeError("MPS backend out of memory"),
     RuntimeError("unable to mmap 123 bytes from file <x>: Cannot allocate memory (12)"),
     RuntimeError("std::bad_alloc"),
@@ -100,6 +103,7 @@ DAMAGED = [
 ]
 KILLED = [
     RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+    ConnectionResetError(104, "Connection reset by peer"),
     RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"),
 ]
 

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import logging
 import os
+import re
 import select
 import signal
 import sys
@@ -22,6 +23,10 @@ from bkdsnn.errors import InputError, explained
 
 _PATIENCE = 20.0  # seconds
 _FROM_SIGNAL = 128  # the exit code that shells give a process which a signal ended, less the signal's number
+_PEER_GONE = re.compile(
+    r"closed by (remote )?peer|reset by peer|broken pipe|ncclRemoteError|remote process exited|was aborted on rank",
+    re.IGNORECASE,
+)
 _received: list[signal.Signals] = []
 
 
@@ -127,7 +132,8 @@ def _end_helpers() -> None:
 
 
 def _of_the_others(error: BaseException) -> str | None:
-    ended = isinstance(error, RuntimeError) and "closed by peer" in str(error) and launcher.world_size() > 1
+    """What gloo, NCCL and torch's store say where the process at the other end is gone."""
+    ended = isinstance(error, RuntimeError) and _PEER_GONE.search(str(error)) and launcher.world_size() > 1
     return "another process of this stage has ended" if ended else None
 
 

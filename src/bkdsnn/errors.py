@@ -23,13 +23,14 @@ _ROOM = 16 << 20  # bytes; a disk with more is not meant by "full"
 _FULL_TEXT = re.compile(r"\d+ requested and \d+ written|no space left on device|disk is full|file write failed", re.I)
 _NUMBER = re.compile(r"(?:os error |\[?errno\]? ?=? ?)(\d+)", re.I)
 _NO_MEMORY = re.compile(
-    r"out of memory|not enough memory|(can't|cannot) allocate memory|bad_alloc|_STATUS_ALLOC_FAILED|allocation failed"
+    r"out of memory|not enough memory|(can't|cannot) allocate memory|bad_alloc|alloc(ation)?[ _]failed|MemoryAllocation"
     r"|OUT_OF_HOST_MEMORY|can't start new thread|failed to map segment",
     re.I,
 )
 _DAMAGED = ("SafetensorError", "BadZipFile", "BadGzipFile", "LZMAError", "zlib.error", "tarfile.ReadError")
 _CUT_OFF = "Compressed file ended"  # an EOFError, which pipes raise too
 _GONE = ("BrokenProcessPool", "exited unexpectedly", "is killed by signal", "terminated abruptly")
+_GONE += ("ConnectionResetError", "ConnectionRefusedError")  # where it was handing a tensor over
 
 
 class InputError(Exception):
@@ -42,15 +43,15 @@ def explained(error: BaseException) -> str | None:
         return str(error)
     if is_out_of_memory(error):
         return f"out of memory ({_first_line(error)}); smaller batches or networks, or fewer processes take less"
+    kind = f"{type(error).__module__}.{type(error).__name__}"
+    if any(sign in f"{kind} {error}" for sign in _GONE):
+        return f"a helper process was ended from outside, mostly since memory ran out ({_first_line(error)})"
     if number := errno_of(error):
         return _of_system(error, number)
     if isinstance(error, NotImplementedError) and "flock" in str(error):
         return "the file system here has no locks (flock), by which runs wait for each other; use another"
-    kind = f"{type(error).__module__}.{type(error).__name__}"
     if kind.endswith(_DAMAGED) or _CUT_OFF in str(error):
         return f"{_file_of(error) or 'a file'}: damaged, or no file of its kind ({_first_line(error)})"
-    if any(sign in f"{kind} {error}" for sign in _GONE):
-        return f"a helper process was ended from outside, mostly since memory ran out ({_first_line(error)})"
     return None
 
 

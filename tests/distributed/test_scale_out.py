@@ -85,6 +85,21 @@ def test_both_processes_record_the_means_of_the_whole_batches(notes, case):
     assert [record["validation_top1"] for record in first] == [record["validation_top1"] for record in one]
 
 
+def test_two_processes_share_every_part_of_a_batch_and_its_statistics(notes):
+    for one, first, second in (parts := steps(notes, "in parts")):
+        assert one["index"] == first["index"] + second["index"]
+        assert one["draws"] == first["draws"] + second["draws"]
+        assert (len(first["index"]), len(second["index"])) == (3, 2)
+    assert len(parts) == 8 * 3  # of batches of 15, 15 and 10
+    done = [(first["student"], second["student"]) for _, first, second in parts if "student" in first]
+    assert len(done) == 9
+    assert all(ours == theirs for ours, theirs in done)
+    alone, *histories = (process["in parts"]["history"] for process in notes)
+    assert histories[0] == histories[1]
+    for name in ("task", "feature", "loss"):
+        assert histories[0][0][name] == pytest.approx(alone[0][name], rel=1e-4)
+
+
 def test_layers_over_shares_of_a_batch_are_those_over_all_of_it(notes):
     for deviations in (process["deviations"] for process in notes):
         assert len(deviations) == 7

@@ -68,7 +68,7 @@ def run(
     method = method or bkd.Method(settings, student={"last": (8, 4, 4)}, teacher={"last": (6, 4, 4)})
     if spoil:
         torch.nn.init.constant_(method.restore[0][2].bias, float("inf"))
-    batches = Batches(data, batch_size=recipe.batch_size, device=fabric.device)
+    batches = Batches(data, batch_size=recipe.batch_size, accumulate=recipe.accumulate, device=fabric.device)
     teacher = LiveTeacher(network, features=list(features))
     if cache:
         write_cache(

@@ -72,8 +72,8 @@ def make_noting(learner: Noting, settings):
     return optimiser
 
 
-def train(data: ArrayData, changes: dict, *, spoilt: bool = False) -> dict:
-    recipe = RECIPE.model_copy(update={"batch_size": 15})  # 40 samples: 15, 15, 10
+def train(data: ArrayData, changes: dict, *, spoilt: bool = False, accumulate: int = 1) -> dict:
+    recipe = RECIPE.model_copy(update={"batch_size": 15, "accumulate": accumulate})  # 40 samples: 15, 15, 10
     fabric = make_fabric(precision=recipe.precision, device=torch.device("cpu"))
     torch.manual_seed(0)
     student, teacher = (plugins.load("network", name) for name in ("sew_resnet", "resnet"))
@@ -86,7 +86,7 @@ def train(data: ArrayData, changes: dict, *, spoilt: bool = False) -> dict:
         learner,
         fabric=fabric,
         teacher=LiveTeacher(network, features=["last"]),
-        batches=Batches(data, batch_size=recipe.batch_size, device=fabric.device),
+        batches=Batches(data, batch_size=recipe.batch_size, accumulate=accumulate, device=fabric.device),
         recipe=recipe,
         seed=0,
         on_epoch=lambda record, seconds: None,
@@ -150,5 +150,5 @@ if __name__ == "__main__":
     make_deterministic(threads=1)
     data = ArrayData(Path(sys.argv[1]))
     notes = {name: train(data, changes) for name, changes in CASES.items()}
-    notes |= {"deviations": deviations(), "told": told(data)}
+    notes |= {"in parts": train(data, {}, accumulate=3), "deviations": deviations(), "told": told(data)}
     (Path(sys.argv[2]) / f"{launcher.rank()}.json").write_text(json.dumps(notes))

@@ -35,6 +35,7 @@ def hashes(content, key="image-bkd-s0", teacher="resnet-digits"):
         (("runs", "image-ce-s0", "method_settings"), {"label_smoothing": 0.1}, (False, False)),
         (("rows", "image-bkd", "published"), {"value": 1.0, "source": "x", "grade": "M"}, (False, False)),
         (("title",), "another", (False, False)),
+        (("recipes", "digits", "accumulate"), 2, (True, True)),
     ],
 )
 def test_what_changes_it(content, path, value, changed):
@@ -60,3 +61,26 @@ def test_weights_are_on_the_card_of_a_part_that_names_them_and_on_no_other(conte
     again = {**FILE, "weights_sha256": "cd" * 32}
     content["students"]["sew-digits"] |= again
     assert cards.of_run(validated(Params, content, where=""), "image-bkd-s0")["student"] == {**plain, **again}
+
+
+def test_a_setting_that_came_later_is_on_no_card_at_its_default(content):
+    card = cards.of_run(validated(Params, content, where=""), "image-bkd-s0")
+    assert not {"accumulate", "teacher_precision"} & card["recipe"].keys()
+    assert card["recipe"]["batch_size"] == 32
+
+
+def test_the_precision_of_a_teacher_is_on_the_cards_of_what_it_teaches_live_or_cached(content):
+    before, caches = hashes(content), cached(content)
+    content["recipes"]["digits"] |= {"teacher_precision": "bf16-mixed", "portable": False}
+    plain = {**content["recipes"]["digits"], "teacher_precision": "32-true"}
+    after, precise = hashes(content), cached(content)
+    content["recipes"]["digits"] = plain
+    unportable = hashes(content)
+    assert after[0] != unportable[0] != before[0]
+    assert after[1] == unportable[1]
+    assert cached(content) != precise != caches
+
+
+def cached(content):
+    params = validated(Params, content, where="")
+    return {key: cards.sha256_of(cards.of_cache(params, key)) for key in params.caches}

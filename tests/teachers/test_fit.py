@@ -89,6 +89,19 @@ def test_a_last_batch_of_one_that_a_batch_norm_cannot_take_is_told(tiny):
         check_fit(edited(tiny, {**changes, "recipes/digits-vit/batch_size": train - 1}))
 
 
+def test_a_method_that_looks_at_a_whole_batch_is_refused_where_batches_go_through_in_parts(tiny):
+    edits = {"recipes/digits/accumulate": 2, "methods/bkd/settings/rescale_teacher": True}
+    with pytest.raises(InputError, match="rows.image-bkd.method: 'bkd': accumulate 2: this method, as it is set"):
+        check_fit(edited(tiny, edits))
+    check_fit(edited(tiny, {"recipes/digits/accumulate": 2, "methods/bkd/settings/rescale_teacher": False}))
+
+
+def test_a_part_of_one_that_a_batch_norm_cannot_take_is_told(tiny):
+    edits = {f"{VIT}/{key}": value for key, value in RESNET18.items()}
+    with pytest.raises(InputError, match="or a part of 1 where the recipe has accumulate"):
+        check_fit(edited(tiny, {**edits, "recipes/digits-vit/accumulate": 32}))
+
+
 def test_so_is_one_of_data_whose_number_is_known_once_they_are_prepared(tiny, tmp_path):
     data = write_data(tmp_path / "data", shape=(1, 16, 16), samples=42, classes=10)
     assert len(data.splits["train"]) == 28

@@ -70,6 +70,19 @@ def test_cached_equals_live_to_the_byte_for_the_same_batches(world, tmp_path, ru
     assert seen == views * len(batches.data.splits["train"])
 
 
+def test_a_teacher_in_half_precision_says_about_the_same_in_float32_cached_as_live(world, tmp_path):
+    precise, batches = world
+    live = LiveTeacher(precise.network, features=["last"], precision="bf16-mixed")
+    cached = cache(tmp_path / "cache", (live, batches), "float32")
+    batch = next(batches.ordered(view=0, augmentation=AUGMENTATION))
+    said, wanted = live(batch), precise(batch)
+    for ours, theirs in ((said.logits, wanted.logits), (said.features["last"], wanted.features["last"])):
+        assert ours.dtype == torch.float32
+        assert not ours.is_inference()
+        assert 0 < (ours - theirs).abs().max() < 2e-2 * theirs.abs().max()
+    assert torch.equal(cached(batch).logits, said.logits)
+
+
 @pytest.mark.parametrize("rules", [AUGMENTATION, MIXED], ids=["plain", "mixed"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float16", 1e-2), ("bfloat16", 1e-2)])
 def test_cached_is_close_to_live_for_shuffled_batches(world, tmp_path, dtype, tolerance, rules):

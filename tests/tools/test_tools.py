@@ -60,7 +60,7 @@ def test_a_plan_of_a_busy_machine_says_so():
 
 
 def test_on_a_gpu_the_true_batch_is_measured():
-    job = SimpleNamespace(recipe=SimpleNamespace(batch_size=128))
+    job = SimpleNamespace(part=128)
     assert sizes(job, torch.device("cuda")) == (64, 128)
     assert sizes(job, torch.device("cpu")) == (2, 4)
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from bkdsnn.tracking.tracker import training_tracker
 with training_tracker(name=sys.argv[1], kind="student", seed=0, identity=sys.argv[1]) as tracker:
     tracker.params({"method": {"name": "bkd", "blur_ratio": 0.2}})
+    tracker.machine({"processor": "one"})
+    tracker.machine({"processor": "another"})
     for epoch in range(5):
         tracker.metrics({"task": 1.0 / (epoch + 1)}, step=epoch)
     tracker.model("digest-of-" + sys.argv[1])
@@ -61,6 +63,7 @@ def test_four_processes_that_open_the_store_at_once_leave_it_whole(store):
         assert run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id
         assert run.data.params["method"] == "bkd"
         assert run.data.params["blur_ratio"] == "0.2"
+        assert run.data.tags["machine.processor"] == "another"
         assert run.data.tags["bkdsnn.experiment"] == "calm-heron"
         assert run.info.status == "FINISHED"
         assert [m.value for m in client.get_metric_history(run.info.run_id, "task")] == [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5]

@@ -51,15 +51,15 @@ def fit(tmp_path, monkeypatch):
     return call
 
 
-def test_out_of_memory_names_batch_time_steps_and_what_to_lower(fit):
+def test_out_of_memory_names_batch_parts_and_time_steps_and_what_helps(fit):
     def greedy(batch: Batch) -> None:
         torch.empty(1 << 50)
 
     with pytest.raises(InputError) as told:
         fit(greedy)
     assert str(told.value).startswith(
-        "out of memory with batch_size 16, T = 2, precision 32-true: lower the recipe's batch_size or time_steps, or"
-        " use bf16-mixed ("
+        "out of memory with batch_size 16, accumulate 1, T = 2, precision 32-true: raise the recipe's accumulate to 2 "
+        "(the same batch, in more parts), lower time_steps, or use bf16-mixed ("
     )
     assert "\n" not in str(told.value)
 
@@ -69,7 +69,7 @@ def test_every_kind_of_out_of_memory_is_told(fit, error):
     def greedy(batch: Batch) -> None:
         raise error
 
-    with pytest.raises(InputError, match="^out of memory with batch_size 16, T = 2"):
+    with pytest.raises(InputError, match="^out of memory with batch_size 16, accumulate 1, T = 2"):
         fit(greedy)
 
 

@@ -11,6 +11,7 @@ from bkdsnn import environment
 from bkdsnn.contracts import Batch
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.loader import arriving, check_room, make_loader
+from bkdsnn.data.parts import shares
 from bkdsnn.data.views import View, Views, view_of
 from bkdsnn.distributed.device import to_device
 from bkdsnn.distributed.launcher import cores, rank, world_size
@@ -18,7 +19,7 @@ from bkdsnn.errors import InputError
 from bkdsnn.params.recipe import Augmentation
 from bkdsnn.seeding import derive_seed, draw_keys
 
-_PLAIN = 8  # without gradients so many times the training batch takes no more memory
+_PLAIN = 8  # without gradients so many times as in training take no more memory
 
 
 class Batches:
@@ -27,9 +28,10 @@ class Batches:
     Raises `InputError` where a training batch has fewer samples than there are processes to work on it.
     """
 
-    def __init__(self, data: ArrayData, *, batch_size: int, device: torch.device) -> None:
+    def __init__(self, data: ArrayData, *, batch_size: int, device: torch.device, accumulate: int = 1) -> None:
         self.data = data
         self.batch_size = batch_size
+        self.part = batch_size // accumulate  # samples that go through the student at once
         self.device = device
         channels = (-1, 1, 1)
         self._mean = torch.tensor(data.normalise.mean, device=device).view(channels)
@@ -52,7 +54,7 @@ class Batches:
         order = np.random.Generator(np.random.Philox(derive_seed("order", seed, epoch))).permutation(len(index))
         order = order[start * self.batch_size :]
         view = view_of(epoch, rules=augmentation)
-        how = {"seed": seed, "epoch": epoch, "cut": _of_process}
+        how = {"seed": seed, "epoch": epoch, "cut": lambda batch: np.concatenate(shares(batch, part=self.part))}
         yield from self._views(index[order], view=view, augmentation=augmentation, **how)
 
     def ordered(
@@ -63,12 +65,12 @@ class Batches:
 
     def plain(self, split: str) -> Iterator[Batch]:
         """A split in its own order, not augmented."""
-        yield from self._views(self.data.splits[split], view=0, augmentation=None, size=_PLAIN * self.batch_size)
+        yield from self._views(self.data.splits[split], view=0, augmentation=None, size=_PLAIN * self.part)
 
     def of_process(self, split: str) -> Iterator[Batch]:
         """Of a split in its own order, not augmented, this process's part."""
         mine = _of_process(self.data.splits[split])
-        yield from self._views(mine, view=0, augmentation=None, size=_PLAIN * self.batch_size)
+        yield from self._views(mine, view=0, augmentation=None, size=_PLAIN * self.part)
 
     def again(self, batch: Batch, *, augmentation: Augmentation) -> Tensor:
         """The inputs that this data set has for a batch's samples and view: another cut of the same recordings."""

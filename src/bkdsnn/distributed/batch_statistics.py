@@ -53,9 +53,14 @@ class SynchronisedNorm(_BatchNorm):
         return normalised.to(inputs.dtype)
 
 
+def several() -> bool:
+    """Whether other processes work on the same batches."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
 def total(values: Tensor) -> Tensor:
     """The sum of a tensor over all processes, without gradient."""
-    if _several():
+    if several():
         distributed.all_reduce(values)
     return values
 
@@ -68,7 +73,7 @@ def whole_means(terms: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
 
 def whole_rows(rows: Tensor) -> Tensor:
     """The rows `[B, ...]` of all processes in the order of the whole batch, without gradient."""
-    if not _several():
+    if not several():
         return rows.detach()
     rank = distributed.get_rank()
     counts = torch.zeros(distributed.get_world_size(), dtype=torch.int64, device=rows.device)
@@ -81,11 +86,7 @@ def whole_rows(rows: Tensor) -> Tensor:
 
 def maximum(values: Tensor) -> Tensor:
     """The largest of all elements on all processes, a scalar; its gradient goes to where it is, ties divide it."""
-    return _Maximum.apply(values) if _several() else values.max()
-
-
-def _several() -> bool:
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    return _Maximum.apply(values) if several() else values.max()
 
 
 class _Standardise(Function):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bkdsnn import environment
 from bkdsnn.contracts import Batch
-from bkdsnn.distributed import launcher
+from bkdsnn.distributed import agreement, launcher
 from bkdsnn.errors import InputError
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -36,6 +36,7 @@ def make_fabric(*, precision: str, device: torch.device) -> Fabric:
             plugins=[_ENVIRONMENTS[launcher.launcher()]()],
         )
         fabric.launch()
+        agreement.prepare()
     except (MisconfigurationException, RuntimeError, ValueError) as error:
         asked = f"{processes} process{'es' * (processes > 1)}, each on its {device.type}"
         raise InputError(f"{asked}: {' '.join(str(error).split())}") from error

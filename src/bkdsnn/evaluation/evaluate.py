@@ -80,7 +80,8 @@ def evaluate_network(
     data = ArrayData(paths.dataset(dataset))
     make_deterministic(threads=recipe.threads)
     device = this_device(portable=recipe.portable)
-    found = _look(source, part, batches=Batches(data, batch_size=recipe.batch_size, device=device))
+    batches = Batches(data, batch_size=recipe.batch_size, accumulate=recipe.accumulate, device=device)
+    found = _look(source, part, batches=batches)
     for doubt in doubts(found.last, found.rates):
         log.warning("%s: %s", target.name, doubt)
     facts = {**facts, **_provenance(source), "evaluated_with": made_with(device)}

@@ -47,6 +47,7 @@ class Method(nn.Module):
     def __init__(self, settings: Settings, *, student: dict[str, Shape], teacher: dict[str, Shape]) -> None:
         super().__init__()
         self.settings = settings
+        self.whole_batch = settings.rescale_teacher
         pairs = paired_shapes(settings.features, student=student, teacher=teacher)
         if settings.blurred == "teacher":
             if any(len(shape) != 3 for _, shape in pairs):

@@ -56,6 +56,7 @@ class Method(nn.Module):
     def __init__(self, settings: Settings, *, student: dict[str, Shape], teacher: dict[str, Shape]) -> None:
         super().__init__()
         self.settings = settings
+        self.whole_batch = settings.normalise == "batch"
         ((_, theirs),) = paired_shapes(settings.features, student=student, teacher=teacher)
         if len(theirs) != 3:
             (name,) = settings.features.values()

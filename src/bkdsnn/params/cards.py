@@ -13,7 +13,8 @@ from bkdsnn.params.schema import Params
 _RUN = {"table", "row", "seed", "dataset", "student", "teacher", "method", "method_settings", "recipe"}
 _METHOD = {"method", "settings"}  # what it is called is the tables' business
 _LOOK = {"network", "settings", "features"}
-_SEEN_BY_CACHE = {"augmentation", "batch_size", "threads", "portable", "cache"}
+_SEEN_BY_CACHE = {"augmentation", "batch_size", "threads", "portable", "cache", "teacher_precision"}
+_UNSAID = {"accumulate": 1, "teacher_precision": "32-true"}  # so that cards are as they were before there was either
 Card = dict[str, Any]
 
 
@@ -24,9 +25,10 @@ def of_run(params: Params, key: str) -> Card:
         "run": run.model_dump(mode="json", include=_RUN),
         "student": params.students[run.student].model_dump(mode="json"),
         "method": params.methods[run.method].model_dump(mode="json", include=_METHOD),
-        "recipe": params.recipes[run.recipe].model_dump(mode="json", exclude={"cache"}),
+        "recipe": _recipe(params, run.recipe, exclude={"cache"}),
     }
     if run.teacher is None:
+        card["recipe"].pop("teacher_precision", None)
         return card
     # What a live teacher's outputs depend on beside its weights.
     teacher = params.teachers[run.teacher].model_dump(mode="json", include=_LOOK)
@@ -39,14 +41,14 @@ def of_teacher(params: Params, key: str) -> Card:
     return {
         "teacher": teacher.model_dump(mode="json"),
         "method": params.methods[teacher.method].model_dump(mode="json", include=_METHOD),
-        "recipe": params.recipes[teacher.recipe].model_dump(mode="json", exclude={"cache"}),
+        "recipe": _recipe(params, teacher.recipe, exclude={"cache", "teacher_precision"}),
     }
 
 
 def of_cache(params: Params, key: str) -> Card:
     """A cache's card."""
     entry = params.entry("caches", key)
-    recipe = params.recipes[entry.recipe].model_dump(mode="json", include=_SEEN_BY_CACHE)
+    recipe = _recipe(params, entry.recipe, include=_SEEN_BY_CACHE)
     recipe["cache"].pop("enabled")
     recipe["tf32"] = params.recipes[entry.recipe].speed.tf32
     return {
@@ -54,6 +56,11 @@ def of_cache(params: Params, key: str) -> Card:
         "teacher": params.teachers[entry.teacher].model_dump(mode="json"),
         "recipe": recipe,
     }
+
+
+def _recipe(params: Params, key: str, **fields: set[str]) -> Card:
+    content = params.recipes[key].model_dump(mode="json", **fields)
+    return {name: value for name, value in content.items() if name not in _UNSAID or value != _UNSAID[name]}
 
 
 def of_dataset(params: Params, key: str) -> Card:

@@ -157,11 +157,15 @@ class Recipe(Closed):
 
     `epochs` counts all of them, warm-up and cool-down too. Epochs 0 takes a network with the weights it starts from: a
     teacher that others trained. portable: the same bytes on every x86-64 processor with AVX2, see `bkdsnn.portable`.
+    accumulate: in how many parts, one after the other, a batch goes through the student; batch norms see a part.
+    teacher_precision: in which a student's teacher runs, live or to be cached; what it says is float32 again.
     """
 
     epochs: NonNegativeInt
     batch_size: PositiveInt
+    accumulate: PositiveInt = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    teacher_precision: Literal["32-true", "bf16-mixed"] = "32-true"
     threads: PositiveInt | None
     portable: bool
     optimiser: Optimiser
@@ -171,7 +175,9 @@ class Recipe(Closed):
     speed: Speed
 
     @model_validator(mode="after")
-    def _schedule_fits(self) -> Self:
+    def _numbers_fit(self) -> Self:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}")
         warmup, cooldown = self.schedule.warmup_epochs, self.schedule.cooldown_epochs
         if warmup + cooldown >= max(self.epochs, 1):
             and_cooldown = f" and cooldown_epochs {cooldown}" if cooldown else ""
@@ -183,7 +189,8 @@ class Recipe(Closed):
 
     @model_validator(mode="after")
     def _portable_where_it_holds(self) -> Self:
-        needed = {"precision": (self.precision, "32-true"), "threads": (self.threads, 1)}
+        needed = {name: (getattr(self, name), "32-true") for name in ("precision", "teacher_precision")}
+        needed |= {"threads": (self.threads, 1)}
         needed |= {f"speed.{name}": (getattr(self.speed, name), False) for name in ("compile", "tf32")}
         for name, (value, wanted) in needed.items():
             if self.portable and value != wanted:

@@ -13,6 +13,7 @@ from bkdsnn.build import built_for, load_part_weights
 from bkdsnn.contracts import Shape
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.foreseen import Foreseen, foreseen
+from bkdsnn.data.parts import smallest_part
 from bkdsnn.errors import InputError
 from bkdsnn.params.read import FILE, validated
 from bkdsnn.params.schema import Params, Run, Student
@@ -40,9 +41,9 @@ def check_fit(params: Params, *, found: dict[str, Foreseen] | None = None) -> No
 
 def check_prepared(params: Params, key: str, data: ArrayData) -> None:
     """`check_fit` once more, where a prepared data set shows what its settings did not say: the shape of its samples,
-    or that an epoch ends with a batch of one."""
+    or that an epoch ends with a batch, or part, of one."""
     train = len(data.splits["train"])
-    ends_with_one = any(train % recipe.batch_size == 1 for recipe in params.recipes.values())
+    ends_with_one = any(smallest_part(train, recipe=recipe) == 1 for recipe in params.recipes.values())
     # Without loading their sources, which takes seconds.
     says = {"picture", "frames"} & params.datasets[key].settings.keys()
     if ends_with_one or not (says or foreseen_of(key, params).input_shape):

@@ -45,6 +45,6 @@ def _live(run: Run, params: Params, *, data: ArrayData, device: torch.device) ->
     if seen is not data:
         batches = Batches(seen, batch_size=recipe.batch_size, device=device)
         look = {"look": partial(batches.again, augmentation=recipe.augmentation)}
-    live = LiveTeacher(network, features=part.features, **look)
+    live = LiveTeacher(network, features=part.features, precision=recipe.teacher_precision, **look)
     shapes = live.output_for(torch.zeros(1, *seen.input_shape, device=device)).feature_shapes()
     return TeacherOfRun(live, shapes, digest(path))

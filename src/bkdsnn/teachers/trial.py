@@ -9,6 +9,7 @@ from torch import nn
 from bkdsnn.build import built_for, make_method
 from bkdsnn.contracts import NetOutput
 from bkdsnn.data.foreseen import Foreseen
+from bkdsnn.data.parts import smallest_part
 from bkdsnn.data.views import PACKED, operators
 from bkdsnn.distributed.device import this_device
 from bkdsnn.errors import InputError, errno_of, is_out_of_memory
@@ -87,6 +88,10 @@ class Trial:
     def _step(
         self, method: nn.Module, student: NetOutput, teacher: NetOutput | None, *, classes: int, recipe: Recipe
     ) -> None:
+        if recipe.accumulate > 1 and any(getattr(module, "whole_batch", False) for module in method.modules()):
+            raise InputError(
+                f"accumulate {recipe.accumulate}: this method, as it is set, looks at all samples of a batch at once"
+            )
         samples = student.logits.shape[1]
         labels = torch.zeros(samples, dtype=torch.int64)
         if recipe.augmentation.mixup is not None:
@@ -114,8 +119,8 @@ class Trial:
             if samples > 1 or "more than 1 value per channel" not in str(error):
                 raise
             raise InputError(
-                f"an epoch of {data.train or 'its'} samples ends with a batch of 1, too few for a batch norm that sees "
-                "maps of 1 x 1: another batch_size, or another split"
+                f"an epoch of {data.train or 'its'} samples ends with a batch of 1, or a part of 1 where the recipe "
+                "has accumulate, too few for a batch norm that sees maps of 1 x 1: another batch_size, or another split"
             ) from error
         _check_output(output, samples=samples, classes=classes)
         asked = getattr(getattr(self.params, group)[part], "features", [])  # a student is asked for none
@@ -125,8 +130,8 @@ class Trial:
         return self.data[key].classes or _SOME_CLASSES
 
     def _size(self, key: str, recipe: Recipe) -> int:
-        """The samples of an epoch's smallest batch; two real ones tell the same as more."""
-        smallest = (self.data[key].train or 0) % recipe.batch_size or recipe.batch_size
+        """The samples of an epoch's smallest batch, or part of one; two real ones tell the same as more."""
+        smallest = smallest_part(self.data[key].train or 0, recipe=recipe)
         return smallest if self.device.type == "meta" else min(smallest, _SOME_SAMPLES)
 
 

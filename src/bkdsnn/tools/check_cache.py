@@ -40,7 +40,7 @@ def check_cache(key: str) -> None:
     params = load_params()
     entry = params.entry("caches", key)
     part, recipe = params.teachers[entry.teacher], params.recipes[entry.recipe]
-    make_deterministic(threads=recipe.threads)
+    make_deterministic(threads=recipe.threads, tf32=recipe.speed.tf32)
     data, device = ArrayData(paths.dataset(entry.dataset)), this_device(portable=recipe.portable)
     weights = paths.teacher(entry.teacher)
     cached = CachedTeacher(
@@ -54,7 +54,7 @@ def check_cache(key: str) -> None:
     network = load_trained(weights, part, data=data, which="last").to(device)
     compare(
         cached,
-        LiveTeacher(network, features=part.features),
+        LiveTeacher(network, features=part.features, precision=recipe.teacher_precision),
         batches=Batches(data, batch_size=recipe.batch_size, device=device),
         augmentation=recipe.augmentation,
     )

@@ -61,6 +61,10 @@ class Store:
         if digest := flat.get("sha256.data"):
             self._dataset(flat["dataset"], digest)
 
+    def machine(self, values: dict[str, str]) -> None:
+        for name, value in values.items():
+            self._client.set_tag(self._run, f"machine.{name}", value)
+
     def _dataset(self, key: str, digest: str) -> None:
         """What MLflow lists as the run's data set: its manifest's SHA-256, as far as a digest may be long there."""
         from mlflow.entities import Dataset, DatasetInput, InputTag

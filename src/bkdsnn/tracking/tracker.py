@@ -26,6 +26,10 @@ class Tracker:
         """Hyper-parameters, nested; `names.named` says what they are called."""
         self._line.send("params", values=values)
 
+    def machine(self, values: dict[str, str]) -> None:
+        """What computes; a run that goes on elsewhere has the last."""
+        self._line.send("machine", values=values)
+
     def metrics(self, values: dict[str, float], *, step: int = 0) -> None:
         # MLflow's comparison opens on the metric that came first: an accuracy. The epoch is the step.
         names = sorted((name for name in values if name != "epoch"), key=lambda name: not name.endswith("top1"))
@@ -61,6 +65,8 @@ class NoTracker:
     """Takes the same calls and does nothing."""
 
     def params(self, values: dict[str, Any]) -> None: ...
+
+    def machine(self, values: dict[str, str]) -> None: ...
 
     def metrics(self, values: dict[str, float], *, step: int = 0) -> None: ...
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from bkdsnn.contracts import Batch, NetOutput
 from bkdsnn.data.batches import Batches
+from bkdsnn.data.parts import in_parts
 from bkdsnn.distributed.batch_statistics import synchronise_batch_norm, total, whole_means
 from bkdsnn.distributed.fabric import backward
 from bkdsnn.distributed.launcher import no_bar
@@ -21,7 +22,7 @@ from bkdsnn.tracking.step_timer import Meter
 from bkdsnn.trained import Trained
 from bkdsnn.training.checkpoint.checkpointer import AnyKeeper, NoKeeper
 from bkdsnn.training.optimiser import learning_rate, make_optimiser
-from bkdsnn.training.progress import Progress, weights
+from bkdsnn.training.progress import weights
 
 Teacher = Callable[[Batch], NetOutput | None]
 
@@ -71,8 +72,11 @@ def train(
             group["lr"] = lr
         rest = batches.shuffled(epoch=epoch, seed=seed, augmentation=recipe.augmentation, start=progress.step)
         watched = keeper.watch(meter.batches(rest))
-        _train_epoch(module, stepper, fabric=fabric, teacher=teacher, batches=watched, progress=progress, meter=meter)
-        accuracy = top1(learner.student, keeper.watch(batches.of_process("validation")), fabric=fabric)
+        module.train()
+        for batch in watched:
+            means = _step(module, stepper, batch, fabric=fabric, teacher=teacher, part=batches.part, meter=meter)
+            progress.add(means, samples=batch.size)
+        accuracy = top1(learner.student, keeper.watch(batches.of_process("validation"), alone=True), fabric=fabric)
         record = {"epoch": epoch, "lr": lr, **progress.means(), "validation_top1": accuracy}
         progress.close_epoch(record, network=learner.student)
         on_epoch(record, {"epoch_seconds": time.perf_counter() - start, **meter.report()})
@@ -95,26 +99,30 @@ def top1(network: nn.Module, batches: Iterable[Batch], *, fabric: Fabric) -> flo
     return 100.0 * right / samples
 
 
-def _train_epoch(
+def _step(
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
+    batch: Batch,
     *,
     fabric: Fabric,
     teacher: Teacher,
-    batches: Iterable[Batch],
-    progress: Progress,
+    part: int,
     meter: Meter,
-) -> None:
-    """One pass; the progress takes each step's terms, and `loss`, their sum."""
-    module.train()
-    for batch in batches:
-        teacher_output = teacher(batch)
-        meter.lap("teacher")
-        terms = module(batch, teacher_output)
-        meter.lap("student")
-        loss = torch.stack(list(terms.values())).sum()
-        optimiser.zero_grad()
-        backward(loss, batch=batch, fabric=fabric)
-        optimiser.step()
-        meter.lap("backward")
-        progress.add(whole_means({**terms, "loss": loss}, batch), samples=batch.size)
+) -> dict[str, Tensor]:
+    """One step on a batch, in parts of so many samples; the means of its terms and of `loss`, their sum."""
+    parts = in_parts(batch, teacher(batch), part=part)
+    meter.lap("teacher")
+    optimiser.zero_grad()
+    means: dict[str, Tensor] = {}
+    for number, (piece, taught) in enumerate(parts, start=1):
+        with fabric.no_backward_sync(module, enabled=number < len(parts)):
+            terms = module(piece, taught)
+            meter.lap("student")
+            loss = torch.stack(list(terms.values())).sum()
+            backward(loss, batch=piece, fabric=fabric)
+            meter.lap("backward")
+        found = whole_means({**terms, "loss": loss}, piece)
+        means = {name: means[name] + value for name, value in found.items()} if means else found
+    optimiser.step()
+    meter.lap("backward")
+    return means

@@ -13,13 +13,14 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.data.batches import Batches
+from bkdsnn.distributed.agreement import of_first
 from bkdsnn.distributed.device import this_device
 from bkdsnn.distributed.fabric import make_fabric
 from bkdsnn.errors import InputError, is_out_of_memory
 from bkdsnn.files import check_writable, digest, new_folder
 from bkdsnn.layers.fused.switch import apply_speed
 from bkdsnn.params.recipe import Recipe
-from bkdsnn.provenance.versions import made_with
+from bkdsnn.provenance.versions import machine, made_with
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.tracking.tracker import AnyTracker, training_tracker
 from bkdsnn.trained import save_trained
@@ -40,7 +41,9 @@ class Engine:
         self.fabric = make_fabric(precision=recipe.precision, device=this_device(portable=recipe.portable))
         self.data = data
         self.recipe = recipe
-        self.batches = Batches(data, batch_size=recipe.batch_size, device=self.fabric.device)
+        self.batches = Batches(
+            data, batch_size=recipe.batch_size, accumulate=recipe.accumulate, device=self.fabric.device
+        )
 
 
 def fit(
@@ -72,6 +75,7 @@ def fit(
         keeper = Keeper(folder, made_by=makers, fabric=fabric)
         with training_tracker(name=name, kind=kind, seed=seed, identity=keeper.tracking_id) as tracker:
             tracker.params(params)
+            tracker.machine(machine(fabric.device))
             with keeper, _explained(student, engine.recipe, keeper), logging_redirect_tqdm([logging.getLogger()]):
                 trained = train(
                     Learner(student, method),
@@ -98,9 +102,9 @@ def _report(tracker: AnyTracker, record: dict[str, float], measured: dict[str, f
 
 @contextlib.contextmanager
 def _claimed(fabric: Fabric, made_of: dict[str, Any], **others: Any) -> Iterator[tuple[Path, bool]]:
-    """`claimed` by the first of this run's processes for all of them."""
+    """`claimed` by the first of this run's processes for all of them, who wait as long as it does."""
     with claimed(made_of, **others) if fabric.is_global_zero else contextlib.nullcontext() as claim:
-        yield fabric.broadcast(claim)
+        yield of_first(claim)
 
 
 @contextlib.contextmanager
@@ -113,9 +117,11 @@ def _explained(student: nn.Module, recipe: Recipe, keeper: Keeper) -> Iterator[N
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
         if not is_out_of_memory(error):
             raise
-        steps = getattr(student, "time_steps", 1)
+        steps, size, parts = getattr(student, "time_steps", 1), recipe.batch_size, recipe.accumulate
+        more = next((count for count in range(parts + 1, size + 1) if size % count == 0), None)
+        helps = f"raise the recipe's accumulate to {more} (the same batch, in more parts), lower" if more else "lower"
         raise InputError(
-            f"out of memory with batch_size {recipe.batch_size}, T = {steps}, precision {recipe.precision}: lower the"
-            f" recipe's batch_size or time_steps{'' if recipe.precision != '32-true' else ', or use bf16-mixed'}"
+            f"out of memory with batch_size {size}, accumulate {parts}, T = {steps}, precision {recipe.precision}: "
+            f"{helps} time_steps{'' if recipe.precision != '32-true' else ', or use bf16-mixed'}"
             f" ({str(error).splitlines()[0] if str(error) else 'MemoryError'})"
         ) from error

@@ -7,6 +7,7 @@ import torch
 from conftest import NEURON
 from operators import JOINED, graph
 
+from bkdsnn.layers.fused.memory import gradient_channels_last
 from bkdsnn.layers.fused.neurons import Fused
 from bkdsnn.layers.fused.switch import apply_speed
 from bkdsnn.layers.spiking import NeuronSettings
@@ -93,6 +94,15 @@ def test_norms_are_one_operator_with_the_neuron_or_pooling_behind_them(name, neu
     names = graph(network.train()(torch.randn(4, 3, 8, 8)).logits)
     kinds = (*JOINED, "NormBackward")
     assert [names.count(kind) for kind in kinds] == [neuron, pool, alone]
+
+
+@pytest.mark.parametrize(("device", "used"), [("cpu", True), ("meta", False)])
+def test_what_only_kernels_of_the_cpu_need_costs_no_time_elsewhere(device, used):
+    network = make("sew_resnet", (3, 8, 8)).to(device)
+    apply_speed(network, Speed(**{**PLAIN, "channels_last": True, "fused_neurons": True}))
+    hooked = [gradient_channels_last in module._forward_hooks.values() for module in network.modules()]
+    joined = [type(module).__name__ == "_Joined" for module in network.modules()]
+    assert (any(hooked), any(joined)) == (used, used)
 
 
 def test_no_membranes_stay_behind():

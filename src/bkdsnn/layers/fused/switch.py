@@ -18,7 +18,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options in glibc's malloc.h
 
 
 def apply_speed(network: nn.Module, settings: Speed) -> None:
-    """Prepares a network for training as the recipe says; its parameters stay as they lie in memory."""
+    """Prepares a network on its device for training as the recipe says; its parameters stay as they lie in memory."""
     _keep_freed_memory()
     for module in network.modules():
         if isinstance(module, Fused):
@@ -30,7 +30,8 @@ def apply_speed(network: nn.Module, settings: Speed) -> None:
         network.forward = _Compiled(network)  # which lays out the gradients itself
         return
     make_exact(network)
-    if settings.channels_last:
+    on_cpu = all(parameter.device.type == "cpu" for parameter in network.parameters())
+    if settings.channels_last and on_cpu:  # elsewhere both would only cost the host time
         if settings.fused_neurons:
             fuse_norms(network)
         for module in network.modules():

@@ -35,6 +35,7 @@ class Setup:
     teacher: str = VIT
     stock: bool = False
     live: bool = False
+    teacher_precision: str = "32-true"
     precision: str = "bf16"
     channels_last: bool = True
     fused_neurons: bool = True
@@ -99,11 +100,11 @@ def contender_of(setup: Setup, *, device: torch.device, parts: dict, constant_te
     """
     make_deterministic(threads=None, tf32=setup.tf32)
     shape = (3, 32, 32)
-    student = _student(setup, parts, shape).to(device)
+    student = _student(setup, parts, shape, device)
     network = build(parts["teachers"][setup.teacher], input_shape=shape, classes=10)
     part = MethodPart(**(parts["methods"][setup.method] if setup.method else main_method(parts["methods"])))
     features = list(dict.fromkeys(part.settings.get("features", {}).values()))
-    teacher = LiveTeacher(network.to(device), features=features)
+    teacher = LiveTeacher(network.to(device), features=features, precision=setup.teacher_precision)
     batch = _batch(setup.batch_size, shape, device)
     if not setup.live:
         teacher = _Held(teacher, batch)
@@ -125,13 +126,13 @@ def contender_of(setup: Setup, *, device: torch.device, parts: dict, constant_te
     return Contender(step, learner, optimiser)
 
 
-def _student(setup: Setup, parts: dict, shape: tuple[int, ...]) -> nn.Module:
+def _student(setup: Setup, parts: dict, shape: tuple[int, ...], device: torch.device) -> nn.Module:
     if setup.stock:
         torch.manual_seed(0)
-        return STOCK[setup.student](time_steps=setup.time_steps)
+        return STOCK[setup.student](time_steps=setup.time_steps).to(device)
     part = copy.deepcopy(parts["students"][setup.student])
     part["settings"]["time_steps"] = setup.time_steps
-    student = build(part, input_shape=shape, classes=10)
+    student = build(part, input_shape=shape, classes=10).to(device)
     apply_speed(student, Speed(**{name: getattr(setup, name) for name in Speed.model_fields}))
     return student
 

@@ -23,11 +23,13 @@ _SPEED = {
     "ours, float32, live teacher": {"live": True, **_FLOAT32},
     "ours, TF32, live teacher": {"live": True, "tf32": True, **_FLOAT32},
     "ours, bf16, live teacher": {"live": True},
+    "ours, bf16, live teacher in bf16": {"live": True, "teacher_precision": "bf16-mixed"},
     "ours, bf16, cached teacher": {},
-    "the same, compiled": _COMPILED,
-    "the same, one graph": {},
+    "cached, channels first": {"channels_last": False},
+    "cached, compiled": _COMPILED,
+    "cached, one graph": {},
 }
-_GRAPH, _LOADER = "the same, one graph", "the loader alone"
+_GRAPH, _LOADER = "cached, one graph", "the loader alone"
 _START, _LONG = 120.0, 240.0  # seconds at most, of a process that compiles nothing, and one that does
 _ENDED_BY_SIGTERM = 143
 

@@ -23,6 +23,11 @@ class Job:
     teacher_shape: Shape
     classes: int
 
+    @property
+    def part(self) -> int:
+        """The samples that go through the student at once."""
+        return self.recipe.batch_size // self.recipe.accumulate
+
 
 @dataclass(frozen=True)
 class Measured:

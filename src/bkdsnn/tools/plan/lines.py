@@ -33,14 +33,14 @@ class Line:
         return self.job.teacher is not None and not self.job.recipe.cache.enabled
 
     def step_seconds(self) -> tuple[float, float]:
-        """Seconds of a step at the true batch: student and method, and a live teacher."""
-        batch, found = self.job.recipe.batch_size, self.measured
+        """Seconds of a step, or of a part of it, at its true size: student and method, and a live teacher."""
+        batch, found = self.job.part, self.measured
         teacher = on_the_line(found.teacher_seconds, batch=batch) if self.live else 0.0
         return on_the_line(found.step_seconds, batch=batch), teacher
 
     def hours(self) -> float:
         """Hours of all runs on this machine, training steps alone."""
-        steps = self._samples() / self.job.recipe.batch_size
+        steps = self._samples() / self.job.part
         return steps * sum(self.step_seconds()) / 3600
 
     def flop(self) -> float:
@@ -69,12 +69,12 @@ def print_students(lines: list[Line], params: Params, *, flops: float) -> tuple[
 def print_line(line: Line, *, flops: float) -> tuple[float, float]:
     """Prints a line of a table; gives its hours here and on the GPU."""
     recipe, found = line.job.recipe, line.measured
-    head = f"  {line.title:38} {len(line.rows) * line.seeds:4} {recipe.epochs:6} {recipe.batch_size:5}"
+    head = f"  {line.title:38} {len(line.rows) * line.seeds:4} {recipe.epochs:6} {line.job.part:5}"
     if found is None:
         print(f"{head}  not measured: the system killed it, for want of memory as a rule")
         return 0.0, 0.0
     seconds, teacher = line.step_seconds()
-    memory = on_the_line(found.memory, batch=recipe.batch_size)
+    memory = on_the_line(found.memory, batch=line.job.part)
     hours, gpu = line.hours(), line.flop() / flops / 3600
     live = f"{teacher:7.2f}" if teacher else f"{'cached' if line.job.teacher else '-':>7}"
     counted = f"{found.step_flop / 1e9:6.1f} {in_hours(hours):>10} {in_hours(gpu):>9}"
@@ -100,7 +100,7 @@ def print_caches(
         if not recipe.cache.enabled:
             print(f"  {teacher}-{name}: off, the teacher runs live (would be {what})")
             continue
-        hours = samples * on_the_line(found.teacher_seconds, batch=recipe.batch_size) / recipe.batch_size / 3600
+        hours = samples * on_the_line(found.teacher_seconds, batch=line.job.part) / line.job.part / 3600
         costs.append((hours, samples * found.teacher_flop / flops / 3600))
         print(f"  {teacher}-{name}: {what}; {in_hours(hours)} hours here, {in_hours(costs[-1][1])} GPU hours")
     return costs

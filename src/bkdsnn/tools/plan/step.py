@@ -40,7 +40,7 @@ def measure(jobs: list[Job]) -> list[Measured]:
     teachers: dict[str, Taught] = {}
     found = []
     for job in jobs:
-        key = f"{job.teacher} {job.teacher_shape} {job.classes} {job.recipe.batch_size}"
+        key = f"{job.teacher} {job.teacher_shape} {job.classes} {job.part} {job.recipe.teacher_precision}"
         if key not in teachers:
             teachers[key] = _teach(job)
         found.append(_measure(job, teachers[key]))
@@ -48,8 +48,8 @@ def measure(jobs: list[Job]) -> list[Measured]:
 
 
 def sizes(job: Job, device: torch.device) -> tuple[int, int]:
-    """The batches that are measured: on a GPU the true one and its half, as launches set the time of small ones."""
-    whole = max(job.recipe.batch_size, 2)
+    """The batches that are measured: on a GPU the true part and its half, as launches set the time of small ones."""
+    whole = max(job.part, 2)
     return SIZES if device.type == "cpu" else (whole // 2, whole)
 
 
@@ -102,7 +102,7 @@ def _teach(job: Job) -> Taught:
     if job.teacher is None:
         return Taught(dict.fromkeys(wanted), dict.fromkeys(wanted, 0.0), 0.0)
     network = build(job.teacher.model_dump(), input_shape=job.teacher_shape, classes=job.classes).to(device)
-    teacher = LiveTeacher(network, features=job.teacher.features)
+    teacher = LiveTeacher(network, features=job.teacher.features, precision=job.recipe.teacher_precision)
     batches = {size: _batch(job, size, job.teacher_shape, device) for size in wanted}
     return Taught(
         outputs={size: teacher(batch) for size, batch in batches.items()},

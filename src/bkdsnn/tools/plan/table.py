@@ -54,7 +54,7 @@ def plan(arguments: list[str]) -> None:
     for lines in tqdm(networks.values(), desc="networks measured", disable=None):
         _measure(lines)
     flops = speed * 1e12 * used
-    print("\nStudents (+2: two more rows cost the same; GiB and s/step for the true batch, GFLOP for a sample)")
+    print("\nStudents (+2: two more rows cost the same; GiB and s/step for the true batch or part, GFLOP for a sample)")
     print(HEAD)
     total = print_students(students, params, flops=flops)
     if teachers:
