@@ -18,10 +18,10 @@ from bkdsnn.distributed.device import this_device
 from bkdsnn.errors import InputError
 from bkdsnn.params.recipe import Augmentation
 from bkdsnn.tools.bench.contenders import Contender, Setup, contender_of
-from bkdsnn.tools.bench.images import random_images
 from bkdsnn.tools.bench.step import peak_mb, seconds_of
 from bkdsnn.tools.gpu_check import luggage
 from bkdsnn.tools.gpu_check.rows import Row, tell
+from bkdsnn.tools.loading import random_images
 
 _WARM, _ROUNDS, _PROFILED = 3, 5, 3
 
