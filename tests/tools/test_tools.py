@@ -4,6 +4,7 @@ import importlib
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -88,6 +89,24 @@ def test_on_a_gpu_the_true_batch_is_measured():
     job = SimpleNamespace(recipe=SimpleNamespace(batch_size=128))
     assert sizes(job, torch.device("cuda")) == (64, 128)
     assert sizes(job, torch.device("cpu")) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("recipes.digits.batch_size=0", "params.yaml: recipes.digits.batch_size: 0: input should be greater than 0"),
+        ("students.sew-digits.settings.widths=[8,0]", "params.yaml: students.sew-digits.settings.widths.1: 0: "),
+        ("recipes.digits.augmentation.snn_augment=true", "augmentation.snn_augment: is for event frames"),
+    ],
+)
+def test_params_that_check_params_would_refuse_are_not_written(tmp_path, monkeypatch, override, told):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("as: before", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        compose.params("table=tiny", override)
+    assert told in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+    assert Path("params.yaml").read_text(encoding="utf-8") == "as: before"
 
 
 def test_a_run_that_is_not_trained_cannot_be_exported_and_what_trains_it_is_said(tmp_path, monkeypatch, composed):
