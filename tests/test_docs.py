@@ -21,7 +21,8 @@ from bkdsnn import environment
 from bkdsnn.contracts import NetOutput
 from bkdsnn.errors import InputError
 from bkdsnn.tools.clone import Clone
-from bkdsnn.tools.readme import END, START, with_table
+from bkdsnn.tools.gpu_check import committed
+from bkdsnn.tools.readme import END, START, with_gpus, with_table
 
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -51,6 +52,11 @@ def test_the_readme_is_short():
 def test_the_table_is_the_generated_one():
     table = (ROOT / "results/tables/digits/comparison.md").read_text(encoding="utf-8")
     assert with_table(TEXTS[README], table) == TEXTS[README]
+
+
+def test_what_gpus_were_measured_to_do_is_the_generated_text():
+    text = TEXTS[ROOT / "docs/speed.md"]
+    assert with_gpus(text, committed.measured()) == text
 
 
 TABLE = r"""# Title

@@ -59,7 +59,7 @@ VARIABLES = {
     ),
     "BKDSNN_SHARE": Variable("how many stages share this machine's cores", "number of stages", "1", _count(1)),
     "BKDSNN_WORKERS": Variable(
-        "processes that augment images", "number of processes, 0 to 256", "the cores, at most 8", _count(0, 256)
+        "processes that augment images", "number of processes, 0 to 256", "the cores", _count(0, 256)
     ),
     "BKDSNN_CHECKPOINT_MINUTES": Variable(
         "how often a training run's state is saved", "number of minutes (0 saves after every step)", "10", _amount

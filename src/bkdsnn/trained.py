@@ -47,14 +47,19 @@ def save_trained(folder: Path, trained: Trained, *, data: ArrayData, teacher: st
     )
 
 
-def load_trained(folder: Path, part: Student, *, data: ArrayData, which: str) -> nn.Module:
-    """A trained network, `which` = last or best; `InputError` where the file does not fit its manifest or network."""
-    path = folder / f"{which}.safetensors"
-    digests = read_json(folder / "manifest.json").get("sha256")
-    if not isinstance(digests, dict) or not path.is_file() or sha256(path) != digests.get(path.name):
+def checked(folder: Path, name: str) -> Path:
+    """A file of a trained network's folder; `InputError` where its bytes are not those of the manifest."""
+    path, digests = folder / name, read_json(folder / "manifest.json").get("sha256")
+    if not isinstance(digests, dict) or not path.is_file() or sha256(path) != digests.get(name):
         stage = "train_teacher" if folder.parent.name == "teachers" else "train_student"
         remedy = f"run `dvc repro -f -s {stage}@{folder.name}`"  # DVC looks at sizes and times alone
         raise InputError(f"{path}: missing, or its bytes do not match manifest.json; {remedy} to train again")
+    return path
+
+
+def load_trained(folder: Path, part: Student, *, data: ArrayData, which: str) -> nn.Module:
+    """A trained network, `which` = last or best; `InputError` where the file does not fit its manifest or network."""
+    path = checked(folder, f"{which}.safetensors")
     network = built(part, data=data, seed=0)
     try:
         network.load_state_dict(read_tensors(path))

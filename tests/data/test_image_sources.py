@@ -200,6 +200,58 @@ def test_imagenet_crops_are_those_of_timm_with_the_sample_s_own_seed(tmp_path, m
         assert np.array_equal(np.asarray(wanted).transpose(2, 0, 1), found)
 
 
+CROP = {"scale": (0.3, 1.0), "ratio": (0.75, 1.33), "interpolation": "bicubic"}
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Training samples in files of 65 x 91 pixels with soft edges, all JPEGs but one PNG."""
+    monkeypatch.setenv("BKDSNN_DATA", str(tmp_path))
+    write_images(tmp_path / "images", test="val", suffix=".JPEG", size=(5, 7))
+    for path in (tmp_path / "images").rglob("*.JPEG"):
+        kind = "PNG" if path.match("train/cat/0.JPEG") else "JPEG"
+        Image.open(path).resize((91, 65), Image.Resampling.BICUBIC).save(path, kind, quality=95)
+    data = prepare("imagenet", IMAGENET, tmp_path, tmp_path / "data")
+
+    def crops(**settings) -> np.ndarray:
+        index = np.sort(np.append(data.splits["train"][:6], 0))
+        return Views(data, augmentation(resized_crop=CROP | settings)).make(index, view=0).pixels.numpy().astype(int)
+
+    return crops
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "random"])
+def test_crops_of_images_decoded_smaller_are_the_same_parts(photos, monkeypatch, interpolation):
+    whole, drafted = photos(interpolation=interpolation), []
+    monkeypatch.setattr(Image.Image, "crop", spy(Image.Image.crop, lambda image, *_: drafted.append(image.size)))
+    reduced = photos(interpolation=interpolation, reduced_decode=True)
+    assert drafted[0] == (91, 65), "a PNG is decoded whole"
+    assert set(drafted) == {(91, 65), (23, 17), (12, 9)}
+    assert np.array_equal(whole[0], reduced[0])
+    assert 0 < np.abs(whole - reduced).mean() < 4
+    assert np.abs(whole - np.roll(reduced, 1, axis=-1)).mean() > 10
+
+
+def test_images_that_are_as_small_as_their_crops_are_decoded_whole(photos):
+    scale = {"scale": (0.01, 0.05)}
+    assert np.array_equal(photos(**scale), photos(**scale, reduced_decode=True))
+
+
+def test_a_damaged_image_that_is_decoded_smaller_is_named(photos, tmp_path):
+    for path in (tmp_path / "images/train").rglob("*.JPEG"):
+        path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"^[^\n]*JPEG: no readable image[^\n]*$"):
+        photos(reduced_decode=True)
+
+
+def spy(method, look):
+    def seen(*arguments):
+        look(*arguments)
+        return method(*arguments)
+
+    return seen
+
+
 def test_image_folder_mistakes(tmp_path):
     assert "train: missing, or without class folders" in told("image_folder", FOLDER, tmp_path)
     write_images(tmp_path / "images")

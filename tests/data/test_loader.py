@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -93,6 +94,44 @@ def test_a_small_shared_memory_is_told_before_anything_waits(monkeypatch, data):
         next(batches.shuffled(epoch=0, seed=0, augmentation=augmentation(erase=0.5)))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 2**21))
     loader.check_room(Views(data, augmentation(erase=0.5)), samples=16, workers=2)
+
+
+@pytest.mark.parametrize(
+    ("cores", "free_batches", "files", "workers"),
+    [
+        (2, 0.5, 64, None),
+        (2, 3, 64, 2),
+        (8, 8, 64, 8),
+        (64, 1000, 1 << 20, 64),
+        (64, 41, 1 << 20, 20),
+        (64, 9, 1 << 20, 8),
+        (64, 1000, 1024, 32),
+        (64, 1000, resource.RLIM_INFINITY, 64),
+    ],
+)
+def test_workers_are_the_cores_and_more_than_8_what_the_machine_has_room_for(
+    monkeypatch, data, cores, free_batches, files, workers
+):
+    views, usage = Views(data, augmentation(erase=0.5)), namedtuple("usage", "total used free")
+    free = loader._QUEUES + int(free_batches * loader._bytes_ahead(views, 16 << 10))
+    monkeypatch.delenv("BKDSNN_WORKERS", raising=False)
+    monkeypatch.setattr(loader, "cores", lambda: cores)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, files))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, free))
+    if workers is None:
+        with pytest.raises(InputError, match="for 2 workers"):
+            loader.workers_for(views, samples=16 << 10)
+        return
+    assert loader.workers_for(views, samples=16 << 10) == workers
+
+
+def test_as_many_files_may_be_open_as_workers_need(monkeypatch):
+    allowed = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: allowed.append(limits))
+    for workers in (8, 64, 200):
+        loader._allow_files(workers * loader._FILES)
+    assert allowed == [(2304, 4096), (4096, 4096)]
 
 
 def test_workers_that_make_nothing_are_not_waited_for_for_ever(monkeypatch):

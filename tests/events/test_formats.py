@@ -198,6 +198,11 @@ BAD = {
     "npz, pickled": ("npz", npz(**NUMBERS | {"t": np.array([None, 2])}), "no readable .npz"),
     "npz, none": ("npz", npz(**dict.fromkeys("txyp", np.array([], dtype=int))), "no events"),
     "npz, polarity": ("npz", npz(**NUMBERS | {"p": np.array([1, 2])}), "p must be 0 or 1, found 1 to 2"),
+    "npz, unsigned": (
+        "npz",
+        npz(**NUMBERS | {"t": np.array([1, 2**63], dtype=np.uint64)}),
+        "t goes up to 9223372036854775808, wanted at most 9223372036854775807",
+    ),
     "npz, back": ("npz", npz(**NUMBERS | {"t": np.array([2, 1])}), "event 1 goes back in time, from 2 to 1 us"),
 }
 

@@ -4,6 +4,7 @@ import importlib
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,8 +13,10 @@ import yaml
 from conftest import ROOT
 
 from bkdsnn.errors import InputError
-from bkdsnn.tools import compose, export
+from bkdsnn.params.schema import Params
+from bkdsnn.tools import compose, export, loading
 from bkdsnn.tools.plan.step import sizes
+from bkdsnn.tools.plan.supply import print_supply, verdict
 from bkdsnn.tools.plan.table import busy
 
 FOLDER = ROOT / "src/bkdsnn/tools"
@@ -59,10 +62,51 @@ def test_a_plan_of_a_busy_machine_says_so():
     assert "differ by a factor of 2.0: the machine is busy" in busy(lines_of(None, 1.1, 2.0, 2.5))
 
 
+def test_a_plan_says_where_data_set_the_time_and_how_many_cores_would_change_that():
+    rates = {"core": 300.0, "made": 600.0, "cheap": False}
+    assert verdict(**rates, here=20.0, gpu=500.0) == ""
+    assert verdict(**rates, here=20.0, gpu=1400.0) == "; data, not the GPU, would set it there with fewer than 5 cores"
+    assert verdict(**rates, here=700.0, gpu=500.0) == "; data, not the step, set the time here"
+    assert verdict(core=300.0, made=300.0, cheap=True, here=20.0, gpu=500.0).endswith("would set it there")
+
+
+def test_a_plan_measures_how_fast_images_in_files_are_made(composed, capsys, monkeypatch):
+    params = Params(**composed("table=imagenet"))
+    monkeypatch.setattr(loading, "_SECONDS", 0.01)
+    shapes = {key: SimpleNamespace(input_shape=(3, 224, 224)) for key in params.datasets}
+    key, row = next((key, row) for key, row in params.rows.items() if params.recipes[row.recipe].augmentation.mixup)
+    job = SimpleNamespace(recipe=params.recipes[row.recipe])
+    line = SimpleNamespace(rows=[key], measured=True, job=job, step_seconds=lambda: (1e6, 0.0))
+    line.flop_of_sample = lambda: 1e9
+    print_supply(params, shapes, [line, SimpleNamespace(measured=None)], flops=1e15)
+    (found,) = capsys.readouterr().out.splitlines()[2:]
+    assert found.startswith(f"  {row.dataset}, {row.recipe} ")
+    assert "data, not the GPU, would set it there with fewer than" in found
+    assert "set the time here" not in found
+
+
 def test_on_a_gpu_the_true_batch_is_measured():
     job = SimpleNamespace(part=128)
     assert sizes(job, torch.device("cuda")) == (64, 128)
     assert sizes(job, torch.device("cpu")) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("recipes.digits.batch_size=0", "params.yaml: recipes.digits.batch_size: 0: input should be greater than 0"),
+        ("students.sew-digits.settings.widths=[8,0]", "params.yaml: students.sew-digits.settings.widths.1: 0: "),
+        ("recipes.digits.augmentation.snn_augment=true", "augmentation.snn_augment: is for event frames"),
+    ],
+)
+def test_params_that_check_params_would_refuse_are_not_written(tmp_path, monkeypatch, override, told):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("as: before", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        compose.params("table=tiny", override)
+    assert told in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+    assert Path("params.yaml").read_text(encoding="utf-8") == "as: before"
 
 
 def test_a_run_that_is_not_trained_cannot_be_exported_and_what_trains_it_is_said(tmp_path, monkeypatch, composed):

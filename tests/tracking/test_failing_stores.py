@@ -21,6 +21,24 @@ from bkdsnn.files import sweep
 from bkdsnn.tracking import location, reach
 from bkdsnn.tracking import tracker as tracking
 
+
+@pytest.mark.parametrize(
+    ("scheme", "told"),
+    [
+        ("mysql+pymysql", "the driver of mysql+pymysql is not installed (no module named pymysql)"),
+        ("mssql", "the driver of mssql is not installed (no module named pyodbc)"),
+        ("mysql+nope", "MLFLOW_TRACKING_URI: mysql+nope://host/runs: Can't load plugin"),
+    ],
+)
+def test_a_database_without_its_driver_is_told_before_anybody_is_asked(scheme, told, monkeypatch):
+    monkeypatch.setattr(reach, "_knock", lambda _: pytest.fail("the host was asked"))
+    with pytest.raises(InputError) as caught:
+        reach.check(location.Location(f"{scheme}://anna:s3cret@host/runs"))
+    assert told in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 SCRIPT = """
 import sys
 from bkdsnn.tracking.tracker import training_tracker

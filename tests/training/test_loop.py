@@ -10,7 +10,7 @@ from bkdsnn.files import new_folder
 from bkdsnn.methods import bkd
 from bkdsnn.params.recipe import Optimiser
 from bkdsnn.params.schema import Student
-from bkdsnn.trained import load_trained, save_trained
+from bkdsnn.trained import checked, load_trained, save_trained
 from bkdsnn.training.optimiser import learning_rate, make_optimiser
 
 
@@ -112,5 +112,10 @@ def test_weights_are_read_back_and_a_changed_file_is_refused(data, tmp_path):
     assert "\n" not in str(told.value)
     path = tmp_path / "run" / "last.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
+    history = tmp_path / "run" / "history.csv"
+    assert checked(tmp_path / "run", "history.csv") == history
+    history.write_text(history.read_text().replace("0", "1"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"history.csv: missing, or its bytes do not match.*train_student@run"):
+        checked(tmp_path / "run", "history.csv")
     with pytest.raises(InputError, match=r"last.safetensors: missing, or its bytes do not match"):
         load_trained(tmp_path / "run", part, data=data, which="last")

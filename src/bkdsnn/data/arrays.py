@@ -153,14 +153,19 @@ class ArrayData:
             raise InputError(f"{path}: missing or damaged ({error.strerror}); {self._remedy}") from error
         if actual != self.manifest["sha256"][name]:
             raise InputError(f"{path}: its bytes are not those that were prepared (by SHA-256); {self._remedy}")
-        try:
-            return np.load(path, mmap_mode="r")
-        except (OSError, ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError) as error:
-            raise InputError(f"{path}: no readable array; {self._remedy}") from error
+        return read_array(path, remedy=self._remedy)
 
     @property
     def _remedy(self) -> str:
         return f"run `dvc repro -f -s prepare_data@{self.folder.name}`"
+
+
+def read_array(path: Path, *, remedy: str) -> np.ndarray:
+    """An array file, mapped; `InputError` with what to do about it where it holds none."""
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError) as error:
+        raise InputError(f"{path}: no readable array; {remedy}") from error
 
 
 def _state(path: Path) -> tuple[int, ...]:

@@ -1,18 +1,23 @@
 """What changes one sample's pixels; everything is drawn from the sample's own key, so that a view can be made again."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from bkdsnn.data.images import as_array
+from bkdsnn.data.images import ImageFiles, as_array
 from bkdsnn.errors import InputError
 from bkdsnn.params.recipe import ResizedCrop
 from bkdsnn.seeding import uniform
+
+if TYPE_CHECKING:
+    from timm.data.transforms import RandomResizedCropAndInterpolation
 
 
 def flipped(inputs: np.ndarray, *, keys: Tensor, probability: float) -> np.ndarray:
@@ -55,14 +60,39 @@ class RandAugment:
         return np.stack([as_array(self._operators(image)) for image in each(images, keys)])
 
 
-def resized_crops(
-    open_image: Callable[[int], Image.Image], index: np.ndarray, *, keys: Tensor, size: int, crop: ResizedCrop
-):
+def resized_crops(images: ImageFiles, index: np.ndarray, *, keys: Tensor, size: int, crop: ResizedCrop) -> np.ndarray:
     """Random parts of images, uint8 `[B, 3, size, size]`."""
     from timm.data.transforms import RandomResizedCropAndInterpolation
 
     cut = RandomResizedCropAndInterpolation(size, crop.scale, crop.ratio, crop.interpolation)
-    return np.stack([as_array(cut(open_image(int(position)))) for position in each(index, keys)])
+
+    def made(position: int) -> Image.Image:
+        return _reduced_crop(images, position, cut) if crop.reduced_decode else cut(images.open(position))
+
+    return np.stack([as_array(made(int(position))) for position in each(index, keys)])
+
+
+def _reduced_crop(images: ImageFiles, position: int, cut: "RandomResizedCropAndInterpolation") -> Image.Image:
+    """The crop that `cut` draws of the whole image, of a JPEG that is decoded with as few pixels as keep its size.
+
+    libjpeg leaves out frequencies of a block of 8 x 8, so that an image has 1/2, 1/4 or 1/8 of its width and height.
+    """
+    box, scale = (0, 0, 0, 0), 1.0
+
+    def undecoded(image: Image.Image) -> None:
+        nonlocal box, scale
+        top, left, height, width = cut.get_params(image, cut.scale, cut.ratio)
+        box, whole = (left, top, left + width, top + height), image.width
+        factor = max(n for n in (1, 2, 4, 8) if n == 1 or n * max(cut.size) <= min(height, width))
+        if factor > 1 and (drafted := image.draft(None, (image.width // factor, image.height // factor))):
+            scale = drafted[1][2] / whole
+
+    image = images.open(position, undecoded)
+    mode = random.choice(cut.interpolation) if isinstance(cut.interpolation, tuple) else cut.interpolation
+    left, top, right, bottom = (scale * side for side in box)
+    part = image.crop((int(left), int(top), ceil(right), ceil(bottom)))  # first, as timm: nothing from beside it
+    inner = (left - int(left), top - int(top), right - int(left), bottom - int(top))
+    return part.resize(cut.size, Image.Resampling[mode.name], box=inner)
 
 
 def kept_after_erasing(*, keys: Tensor, probability: float, height: int, width: int) -> Tensor:

@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from bkdsnn import environment
 from bkdsnn.contracts import Batch
 from bkdsnn.data.arrays import ArrayData
-from bkdsnn.data.loader import arriving, check_room, make_loader
+from bkdsnn.data.loader import arriving, make_loader, workers_for
 from bkdsnn.data.parts import shares
 from bkdsnn.data.views import View, Views, view_of
 from bkdsnn.distributed.device import to_device
-from bkdsnn.distributed.launcher import cores, rank, world_size
+from bkdsnn.distributed.launcher import rank, world_size
 from bkdsnn.errors import InputError
 from bkdsnn.params.recipe import Augmentation
 from bkdsnn.seeding import derive_seed, draw_keys
@@ -129,16 +128,19 @@ class _Maker(Dataset):
         self.views = views
         self._jobs: list[tuple[np.ndarray, int]] = []
         self._loader: DataLoader | None = None
-        self._workers = _workers(0 if views.is_cheap else min(cores(), 8))
+        self._workers: int | None = None
 
     def work_through(self, jobs: list[tuple[np.ndarray, int]]) -> Iterator[View]:
         """The view of each (samples, view number), in order."""
+        if not jobs:
+            return
+        if self._workers is None:
+            self._workers = workers_for(self.views, samples=max(len(index) for index, _ in jobs))
         if self._workers == 0:
             yield from map(self.__getitem__, jobs)
             return
         self._jobs[:] = jobs
         if self._loader is None:  # the workers live as long as the run
-            check_room(self.views, samples=max(len(index) for index, _ in jobs), workers=self._workers)
             self._loader = make_loader(self, jobs=self._jobs, workers=self._workers)
         yield from arriving(self._loader)
 
@@ -150,8 +152,3 @@ class _Maker(Dataset):
 def _of_process(index: np.ndarray) -> np.ndarray:
     """This process's part of samples that all processes know: one of as many runs of them, as equal as can be."""
     return np.array_split(index, world_size())[rank()]
-
-
-def _workers(default: int) -> int:
-    wanted = environment.read("BKDSNN_WORKERS")
-    return default if wanted is None else wanted

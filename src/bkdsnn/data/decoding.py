@@ -1,7 +1,7 @@
 """An image's bytes become RGB pixels, as a viewer shows them; what has no such pixels is an `InputError`."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,13 +17,24 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF", "AVIF")  # by co
 _LONGEST = 100  # times the shorter side: beyond it the shorter side is no picture's, and resizing fills the memory
 
 
-def opened(content: bytes | Path, *, where: str, upright: bool = True) -> Image.Image:
-    """A decoded RGB image, turned as its EXIF data say (`upright`); `InputError` names it where it is damaged."""
+def opened(
+    content: bytes | Path,
+    *,
+    where: str,
+    upright: bool = True,
+    undecoded: Callable[[Image.Image], object] | None = None,
+) -> Image.Image:
+    """A decoded RGB image, turned as its EXIF data say (`upright`); `InputError` names it where it is damaged.
+
+    `undecoded` sees the image, whose size is known, before its pixels are: it may ask for fewer of them (`draft`).
+    """
     if content == b"":
         raise InputError(f"{where}: no readable image (it has no bytes; a path alone is not followed)")
     source = content if isinstance(content, Path) else io.BytesIO(content)
     with _named(where), Image.open(source, formats=_FORMATS) as image:
         _check_kind(image)
+        if undecoded is not None:
+            undecoded(image)
         image.load()
         deep = _is_deep(image)
         pixels = _upright(image) if upright else image

@@ -113,10 +113,10 @@ class ImageFiles:
     def shape(self) -> Shape:
         return (len(self.files), 3, self.picture.size, self.picture.size)
 
-    def open(self, position: int) -> Image.Image:
-        """One image as it is in its file."""
+    def open(self, position: int, undecoded: Callable[[Image.Image], object] | None = None) -> Image.Image:
+        """One image as it is in its file, or with fewer pixels where `undecoded` asks for that (`decoding.opened`)."""
         path = self.root / os.fsdecode(bytes(self.files[position]))
-        return opened(path, where=str(path), upright=False)  # as the official code reads ImageNet
+        return opened(path, where=str(path), upright=False, undecoded=undecoded)  # as the official code reads ImageNet
 
     def __getitem__(self, index: np.ndarray | int) -> np.ndarray:
         if np.ndim(index) == 0:

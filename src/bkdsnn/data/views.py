@@ -116,8 +116,8 @@ class Views:
         rules = self.augmentation
         if rules.resized_crop is not None:
             keys = self._keys("crop", index, view)
-            images = self.data.inputs
-            pixels = resized_crops(images.open, index, keys=keys, size=self._size[0], crop=rules.resized_crop)
+            crop = rules.resized_crop
+            pixels = resized_crops(self.data.inputs, index, keys=keys, size=self._size[0], crop=crop)
         else:
             pixels = self.data.inputs[index]
         if rules.flip:

@@ -24,7 +24,7 @@ from bkdsnn.params.schema import Recipe, Student
 from bkdsnn.provenance.versions import made_with
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.tracking.tracker import AnyTracker
-from bkdsnn.trained import load_trained
+from bkdsnn.trained import checked, load_trained
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def evaluate_network(
     facts = {**facts, **_provenance(source), "evaluated_with": made_with(device)}
     with new_folder(target) as folder:
         _write(folder, found, facts=facts, split=data.manifest["facts"]["split"])
-        shutil.copyfile(source / "history.csv", folder / "history.csv")
+        shutil.copyfile(checked(source, "history.csv"), folder / "history.csv")
     _track(tracker, found, target)
 
 

@@ -56,11 +56,16 @@ Depth = Annotated[int, Field(ge=1, le=1000)]  # layers in a row: one more digit 
 
 
 class ResizedCrop(Closed):
-    """A random part of the image (`scale` of its area, sides in `ratio`), resized: timm's RandomResizedCrop."""
+    """A random part of the image (`scale` of its area, sides in `ratio`), resized: timm's RandomResizedCrop.
+
+    reduced_decode: a JPEG of which the part has at least twice (4, 8 times) as many pixels a side as are wanted is
+    decoded with 1/2 (1/4, 1/8) of its own. The parts are the same, their pixels are not quite.
+    """
 
     scale: tuple[PositiveFloat, PositiveFloat]
     ratio: tuple[PositiveFloat, PositiveFloat]
     interpolation: Literal["bilinear", "bicubic", "random"]
+    reduced_decode: bool = False
 
 
 class Mixup(Closed):

@@ -1,6 +1,5 @@
 """A teacher whose outputs were stored: `teacher(batch)` reads them."""
 
-import tokenize
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationEr
 from torch import Tensor
 
 from bkdsnn.contracts import Batch, NetOutput, Shape
+from bkdsnn.data.arrays import read_array
 from bkdsnn.distributed.device import to_device
 from bkdsnn.errors import InputError
 from bkdsnn.files import read_json, sha256
@@ -102,10 +102,7 @@ class CachedTeacher:
 
     def _index(self) -> np.ndarray:
         """The samples in the order in which they are stored."""
-        try:
-            index = np.load(self.checked("index.npy"), mmap_mode="r")
-        except (OSError, ValueError, TypeError, EOFError, SyntaxError, tokenize.TokenError) as error:
-            raise InputError(f"{self.folder / 'index.npy'}: no readable array; {self._rebuild}") from error
+        index = read_array(self.checked("index.npy"), remedy=self._rebuild)
         if index.ndim != 1 or not len(index) or index.dtype.kind != "i":
             raise InputError(f"{self.folder / 'index.npy'}: no list of samples; {self._rebuild}")
         return np.array(index)

@@ -1,11 +1,15 @@
 """Composes params.yaml from the catalogue without running anything, exactly as `dvc exp run` would."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
 from bkdsnn.files import new_file
+from bkdsnn.params.check import check
 from bkdsnn.params.read import FILE
+from bkdsnn.params.schema import load_params
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -35,10 +39,20 @@ def check_table(overrides: list[str]) -> None:
             raise InputError(f"table '{name}': there is none; there are {', '.join(tables)}")
 
 
-def _params(*overrides: str) -> None:
+def params(*overrides: str) -> None:
+    """Writes params.yaml where it passes what the stage check_params asks; `InputError` with that stage's line."""
+    from bkdsnn.teachers.fit import check_fit  # late: torch takes seconds
+
     check_table(list(overrides))
-    compose(Path(FILE), list(overrides))
+    with tempfile.TemporaryDirectory() as folder:
+        composed = Path(folder) / FILE  # DVC writes YAML where the name ends so
+        compose(composed, list(overrides))
+        found = load_params(composed)
+        check(found)
+        check_fit(found)
+        with new_file(Path(FILE)) as written:
+            shutil.copyfile(composed, written)
 
 
 if __name__ == "__main__":
-    run_stage(_params)
+    run_stage(params)

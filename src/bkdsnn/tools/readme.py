@@ -1,4 +1,4 @@
-"""Puts the committed comparison into the README, so that no number there is typed (`make readme`)."""
+"""Puts committed results into README.md and docs/speed.md, so that no number there is typed (`make readme`)."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,10 @@ from bkdsnn import paths
 from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
 from bkdsnn.files import new_file
+from bkdsnn.tools.gpu_check import committed
 
 START, END = "<!-- table: digits -->\n", "<!-- end of table -->\n"
+GPU_START, GPU_END = "<!-- results/gpu -->\n", "<!-- end of results/gpu -->\n"
 # Columns that are left to the whole table; what is neither here nor a method's stays.
 LEFT_OUT = {
     "parameters",
@@ -25,11 +27,20 @@ _CELL = re.compile(r"(?<!\\)\|")
 
 def with_table(text: str, table: str) -> str:
     """The README's text with the lines between the marks replaced by the comparison, without title, notes, LEFT_OUT."""
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise InputError(f"README.md: the marks {START.strip()} and {END.strip()} are not both there")
-    return f"{before}{START}\n{_short(table)}\n{END}{after}"
+    return _between(text, START, END, _short(table), where="README.md")
+
+
+def with_gpus(text: str, measured: str) -> str:
+    """The text of docs/speed.md with what was measured on GPUs between its marks."""
+    return _between(text, GPU_START, GPU_END, measured, where="docs/speed.md")
+
+
+def _between(text: str, start: str, end: str, content: str, *, where: str) -> str:
+    before, found, rest = text.partition(start)
+    _, ended, after = rest.partition(end)
+    if not (found and ended):
+        raise InputError(f"{where}: the marks {start.strip()} and {end.strip()} are not both there")
+    return f"{before}{start}\n{content}\n{end}{after}"
 
 
 def _short(table: str) -> str:
@@ -42,12 +53,15 @@ def _short(table: str) -> str:
 
 
 def readme() -> None:
-    file, table = Path("README.md"), paths.tables("digits") / "comparison.md"
+    table = paths.tables("digits") / "comparison.md"
     if not table.is_file():
         raise InputError(f"{table}: missing; run `dvc repro`")
-    updated = with_table(file.read_text(encoding="utf-8"), table.read_text(encoding="utf-8"))
-    with new_file(file) as written:
-        written.write_text(updated, encoding="utf-8")
+    made = {Path("README.md"): (with_table, table.read_text(encoding="utf-8"))}
+    made[Path("docs/speed.md")] = (with_gpus, committed.measured())
+    for file, (put, content) in made.items():
+        updated = put(file.read_text(encoding="utf-8"), content)
+        with new_file(file) as written:
+            written.write_text(updated, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from bkdsnn.tools.repro.params_file import alone, composed
 from bkdsnn.tools.repro.processes import dvc_repro
 from bkdsnn.tools.repro.row import check_row
 from bkdsnn.tracking import server
+from bkdsnn.trained import checked
 
 _FIXED = ("table", "seeds", "rows", "runs")  # what is tuned is one row, with the seeds that SEEDS names
 _LOCK = Path("dvc.lock")
@@ -108,7 +109,7 @@ def _trials(table: str, row: str, point: list[str], seeds: list[int]) -> list[di
 
 def _trial(table: str, key: str, point: list[str], params: Params) -> dict:
     """One trial: its settings, its seed, the card that it was trained by, and validation top-1 (%), last epoch."""
-    history = pd.read_csv(paths.student(table, key) / "history.csv")
+    history = pd.read_csv(checked(paths.student(table, key), "history.csv"))
     return {
         **dict(setting.split("=", 1) for setting in point),
         "seed": params.runs[key].seed,

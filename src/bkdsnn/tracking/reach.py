@@ -19,6 +19,7 @@ from bkdsnn.tracking.location import LOCKED, Location
 _CONNECT, _READ = 3.0, 3.0  # seconds
 _WAITED = 1.0  # seconds; a server that refuses at once may be asked again at once
 _AGAIN = 600.0  # seconds
+_DATABASES = ("mysql", "postgresql", "mssql")  # that MLflow takes beside SQLite
 
 
 class Unanswered(InputError):
@@ -41,7 +42,11 @@ def turn(store: Location) -> Iterator[None]:
 
 
 def check(store: Location) -> None:
-    """Raises `Unanswered` where a server does not answer within seconds, or the store did not a while ago."""
+    """Raises `Unanswered` where a server does not answer within seconds, or the store did not a while ago.
+
+    `InputError` where the driver of its database is not installed, which MLflow would take many seconds to find.
+    """
+    _check_driver(store)
     if reason := _remembered(store):
         raise Unanswered(reason)
     start = time.monotonic()
@@ -52,6 +57,21 @@ def check(store: Location) -> None:
         if time.monotonic() - start > _WAITED:
             remember(store, reason)
         raise Unanswered(reason) from None
+
+
+def _check_driver(store: Location) -> None:
+    scheme = store.uri.partition("://")[0]
+    if scheme.partition("+")[0] not in _DATABASES:
+        return
+    import sqlalchemy
+
+    try:
+        sqlalchemy.make_url(store.uri).get_dialect().import_dbapi()
+    except ImportError as error:
+        lacking = f"the driver of {scheme} is not installed (no module named {error.name})"
+        raise InputError(f"{store.shown}: {lacking}: install it beside MLflow, or name another store") from error
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        raise InputError(f"MLFLOW_TRACKING_URI: {store.in_one_line(error)}") from error
 
 
 def remember(store: Location, reason: str) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from bkdsnn.errors import InputError
 from bkdsnn.tools.clone import Clone
 from bkdsnn.tools.gpu_check import __main__ as check
-from bkdsnn.tools.gpu_check import luggage, project
+from bkdsnn.tools.gpu_check import committed, luggage, project
 from bkdsnn.tools.gpu_check.compared import apart, difference, seen
 from bkdsnn.tools.gpu_check.parts import PARTS, Part
 from bkdsnn.tools.gpu_check.rows import Row
@@ -170,6 +170,33 @@ def test_what_is_taken_along_is_a_table_that_a_gpu_may_train():
         "recipes.a.portable=false",
         "recipes.b.portable=false",
     ]
+
+
+def test_docs_show_what_a_committed_check_found_failures_too(tmp_path):
+    assert committed.measured(tmp_path) == committed.NONE
+    step = {"images_a_second": 1234.0, "ms": 51.9, "batch_size": 64, "gib": 1.5}
+    rows = {
+        "1-machine": [Row("device", "gpu NVIDIA H100", True)],
+        "6-speed": [
+            Row("stock layers", "", None, step),
+            Row("ours", "", None, {**step, "images_a_second": 3702.0, "busy": 0.9}),
+            Row("compiled", "no compiler", good=False),
+            Row("the loader alone", "", None, {"images_a_second": 999.4}),
+        ],
+    }
+    content = {part: [row._asdict() for row in found] for part, found in rows.items()}
+    (tmp_path / "nvidia-h100.json").write_text(json.dumps(content))
+    said = committed.measured(tmp_path)
+    assert said.startswith("gpu NVIDIA H100; 1 of 5 rows of the check are not as they should be: compiled:\n\n| |")
+    assert said.splitlines()[4:] == [
+        "| stock layers | 1,234 | 1.00 | 51.9 |  | 1.50 |",
+        "| ours | 3,702 | 3.00 | 51.9 | 90% | 1.50 |",
+        "| the loader alone | 999 |  |  |  |  |",
+    ]
+
+
+def test_mixup_s_draws_travel_along():
+    assert "scipy" in luggage._LACKING.split(), "data/mixup.py asks it for Beta's quantiles"
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from bkdsnn.events.recording import Events, in_order, may_unpack_to
 
 SUFFIX = ".npz"
 
+_LARGEST = np.iinfo(np.int64).max
 _DAMAGED = (
     *(OSError, ValueError, TypeError, EOFError, KeyError, SyntaxError, RuntimeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
@@ -24,7 +25,7 @@ def decode(content: bytes, *, where: Path) -> Events:
     """The events as they are stored, all fields but p as int64, t in us.
 
     Raises InputError for a damaged file, a missing array, arrays that are no integers or of unequal lengths, no events,
-    polarities other than 0 and 1, and time that goes back.
+    numbers of 2^63 or more, polarities other than 0 and 1, and time that goes back.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as stored:
@@ -38,6 +39,9 @@ def decode(content: bytes, *, where: Path) -> Events:
         raise InputError(f"{where}: t, x, y, p must be integers of one length, found {found}")
     if not lengths["t"]:
         raise InputError(f"{where}: no events")
+    for name, field in fields.items():
+        if field.max() > _LARGEST:  # only unsigned ones do, and would become negative
+            raise InputError(f"{where}: {name} goes up to {field.max()}, wanted at most {_LARGEST}")
     t, x, y, p = (field.astype(np.int64) for field in fields.values())
     if p.min() < 0 or p.max() > 1:
         raise InputError(f"{where}: p must be 0 or 1, found {p.min()} to {p.max()}")

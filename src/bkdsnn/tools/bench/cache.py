@@ -26,7 +26,7 @@ from bkdsnn.seeding import make_deterministic
 from bkdsnn.teachers.cache_writer import write_cache
 from bkdsnn.teachers.cached import CachedTeacher
 from bkdsnn.teachers.live import LiveTeacher
-from bkdsnn.tools.bench.images import random_images
+from bkdsnn.tools.loading import random_images
 from bkdsnn.tools.parts import build, composed_augmentation, composed_parts, main_method
 
 RUNS, EPOCHS, VIEWS, IMAGES, BATCH = 12, 2, 2, 64, 32

@@ -21,9 +21,11 @@ COMPOSED, DATA, PACKAGES = FOLDER / "composed.json", FOLDER / "data", FOLDER / "
 TABLE, DATASET = "digits", "digits"  # a real table, of whose rows those of this data set are trained
 # What a machine with torch, triton, timm, numba, pandas, pyarrow and pytest lacks.
 _LACKING = (
-    "spikingjelly pydantic pydantic_core lightning-fabric lightning-utilities loguru annotated-types typing-inspection"
+    "spikingjelly pydantic pydantic_core lightning-fabric lightning-utilities loguru annotated-types typing-inspection "
+    "scipy"
 )
-_PYTHON, _PLATFORMS = "3.12", ("manylinux2014_x86_64", "manylinux_2_17_x86_64")
+_PYTHON = "3.12"
+_PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_27_x86_64", "manylinux_2_28_x86_64")
 
 
 def content() -> dict:

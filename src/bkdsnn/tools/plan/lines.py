@@ -45,7 +45,11 @@ class Line:
 
     def flop(self) -> float:
         """Operations of all runs."""
-        return self._samples() * (self.measured.step_flop + (self.measured.teacher_flop if self.live else 0.0))
+        return self._samples() * self.flop_of_sample()
+
+    def flop_of_sample(self) -> float:
+        """Operations of one sample, with those of a live teacher."""
+        return self.measured.step_flop + (self.measured.teacher_flop if self.live else 0.0)
 
     def _samples(self) -> int:
         return len(self.rows) * self.seeds * self.job.recipe.epochs * self.samples

@@ -25,6 +25,7 @@ from bkdsnn.tools.plan.data import expected, status, weights
 from bkdsnn.tools.plan.job import Job
 from bkdsnn.tools.plan.lines import HEAD, Line, add, in_hours, print_caches, print_line, print_students
 from bkdsnn.tools.plan.step import measure
+from bkdsnn.tools.plan.supply import print_supply
 
 BUSY = 1.5  # on a quiet machine the slowest of four repetitions of a step takes 1.1 to 1.3 times the fastest
 OPTIONS = {"gpu_tflops": 312.0, "utilisation": 0.2}  # an A100's bfloat16; how much of it is used is a guess
@@ -61,6 +62,7 @@ def plan(arguments: list[str]) -> None:
         print(f"Teachers to train\n{HEAD}")
         total = add(total, *(print_line(line, flops=flops) for line in teachers))
     total = add(total, *print_caches(params, shapes, students, flops=flops))
+    print_supply(params, shapes, [*students, *teachers], flops=flops)
     print(f"\nTogether {in_hours(total[0])} hours here, {in_hours(total[1])} GPU hours: steps and caches, without")
     print(f"validation, augmentation, evaluation. Measured in {time.perf_counter() - start:.0f} s.")
     if warning := busy([*students, *teachers]):
