@@ -150,7 +150,7 @@ def test_a_table_of_two_at_once_says_what_is_done(twins):
 
 NOTHING = {
     "a comment": ("src/bkdsnn/methods/bkd.py", r"\n    def forward", "\n    # why\n    def forward"),
-    "a docstring": ("src/bkdsnn/training/loop.py", '"""One pass;', '"""A pass;'),
+    "a docstring": ("src/bkdsnn/training/loop.py", '"""One step on', '"""A step on'),
     "a layout": ("src/bkdsnn/seeding.py", r"def uniform\(\*, keys", "def uniform(\n    *, keys"),
     "a log line": ("src/bkdsnn/tracking/tracker.py", "\nlog = ", "\nLOUD = True\nlog = "),
 }
@@ -252,7 +252,8 @@ def test_a_mistake_in_params_stops_before_any_work(clone):
     said = [line for line in output.splitlines() if line.startswith("check_params: ")]
     assert said == [
         "check_params: params.yaml: recipes.digits.epoch: unknown key; did you mean epochs? allowed: epochs, "
-        "batch_size, precision, threads, portable, optimiser, schedule, augmentation, cache, speed"
+        "batch_size, accumulate, precision, teacher_precision, threads, portable, optimiser, schedule, augmentation, "
+        "cache, speed"
     ]
     clone.restore()
 
@@ -296,7 +297,7 @@ def test_what_a_launcher_is_asked_for_every_stage(twins, tmp_path):
 
 def test_a_run_that_fails_stops_only_what_needs_it_and_is_named(twins):
     clone = twins[1]
-    clone.edit("src/bkdsnn/methods/mixed.py", "        terms = {}", "        terms = self.missing")
+    clone.edit("src/bkdsnn/methods/_sum.py", "        terms = {}", "        terms = self.missing")
     clone.edit("src/bkdsnn/reporting/layout.py", 'EMPTY = "–"', 'EMPTY = "---"')
     output = clone.tool("repro.start", "2", check=False, BKDSNN_TRACKING="off")
     assert clone.code == 1

@@ -34,7 +34,7 @@ SMALL = {  # a network of each kind that has a table: settings, input shape
 def student(name: str = "spikingformer", *, seed: int = 0, classes: int = 3, **settings) -> torch.nn.Module:
     own, shape = SMALL[name]
     part = Student(network=name, settings={**own, **settings})
-    return built_for(part, input_shape=shape, classes=classes, seed=seed)
+    return built_for(part, input_shape=shape, classes=classes, normalise=None, seed=seed)
 
 
 def official(network: torch.nn.Module, name: str = "spikingformer") -> dict[str, torch.Tensor]:
@@ -98,7 +98,7 @@ def test_the_tables_name_every_entry_of_every_student_and_nothing_that_none_has(
             continue
         shape, classes = looks_at(key)
         with torch.device("meta"):
-            own = built_for(Student(**part), input_shape=shape, classes=classes, seed=0).state_dict()
+            own = built_for(Student(**part), input_shape=shape, classes=classes, normalise=None, seed=0).state_dict()
         table = layouts_of(part["network"])["official"]
         assert len(set(their_names(own, table).values())) == len(own), key
         for theirs, ours in table.items():

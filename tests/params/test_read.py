@@ -75,7 +75,7 @@ CASES = {
     "unknown source": (
         "datasets/digits/source",
         "mnist",
-        "unknown source 'mnist': there are cifar, cifar10_dvs, digits, digits_dvs",
+        "unknown source 'mnist': there are cifar, cifar10_dvs, cifar10_dvs_tonic, digits, digits_dvs",
     ),
     "missing teacher": ("runs/image-bkd-s0/teacher", "vit", "runs.image-bkd-s0.teacher: 'vit' is missing; there are"),
     "row's missing recipe": ("rows/image-ce/recipe", "long", "rows.image-ce.recipe: 'long' is missing; there are"),

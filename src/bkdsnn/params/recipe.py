@@ -2,6 +2,7 @@
 
 import json
 import re
+from operator import attrgetter
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -43,6 +44,7 @@ Key = Annotated[
 DerivedKey = Annotated[str, spelt("[a-z0-9_-]{1,220}", "a key is made of a-z, 0-9, _ and -")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Sha256 = Annotated[str, spelt("[0-9a-f]{64}", "a SHA-256 has 64 digits, 0-9 and a-f")]
+RandAugment = Annotated[str, spelt(r"rand(-(m|n|p|mstd|mmax|inc)[0-9.]+)+", "timm's words are such as rand-m9-n2")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -82,10 +84,8 @@ class Mixup(Closed):
     def _alphas_of_what_happens(self) -> Self:
         needs = {"mixup_alpha": self.switch_probability < 1, "cutmix_alpha": self.switch_probability > 0}
         for name, needed in needs.items():
-            if needed != (getattr(self, name) is not None):
-                raise ValueError(
-                    f"switch_probability {self.switch_probability} and {name} {getattr(self, name)} differ"
-                )
+            if needed != ((value := getattr(self, name)) is not None):
+                raise ValueError(f"switch_probability {self.switch_probability} and {name} {value} differ")
         return self
 
 
@@ -102,10 +102,7 @@ class Augmentation(Closed):
     resized_crop: ResizedCrop | None
     flip: Probability
     shift: NonNegativeInt
-    rand_augment: (
-        Annotated[str, spelt(r"rand(-(m|n|p|mstd|mmax|inc)[0-9.]+)+", "timm's words are such as rand-m9-n2-mstd0.5")]
-        | None
-    )
+    rand_augment: RandAugment | None
     snn_augment: bool
     mixup: Mixup | None
     erase: Probability
@@ -194,11 +191,10 @@ class Recipe(Closed):
 
     @model_validator(mode="after")
     def _portable_where_it_holds(self) -> Self:
-        needed = {name: (getattr(self, name), "32-true") for name in ("precision", "teacher_precision")}
-        needed |= {"threads": (self.threads, 1)}
-        needed |= {f"speed.{name}": (getattr(self.speed, name), False) for name in ("compile", "tf32")}
-        for name, (value, wanted) in needed.items():
-            if self.portable and value != wanted:
+        needed = {"precision": "32-true", "teacher_precision": "32-true", "threads": 1}
+        needed |= {"speed.compile": False, "speed.tf32": False}
+        for name, wanted in needed.items():
+            if self.portable and (value := attrgetter(name)(self)) != wanted:
                 wanted, value = json.dumps(wanted), json.dumps(value)
                 raise ValueError(f"portable: true needs {name} {wanted}, this is {value}: portable: false allows it")
         return self

@@ -16,7 +16,7 @@ from bkdsnn.data.foreseen import Foreseen, foreseen
 from bkdsnn.data.parts import smallest_part
 from bkdsnn.errors import InputError
 from bkdsnn.params.read import FILE, validated
-from bkdsnn.params.schema import Params, Run, Student
+from bkdsnn.params.schema import Dataset, Params, Run, Student
 from bkdsnn.teachers.trial import Trial
 
 
@@ -33,7 +33,7 @@ def check_fit(params: Params, *, found: dict[str, Foreseen] | None = None) -> No
     for key, teacher in params.teachers.items():
         if data[teacher.dataset].input_shape:
             trial.attempt(f"teachers.{key}", params.recipes[teacher.recipe], lambda at, key=key: at.learns(key))
-            _check_weights(f"teachers.{key}", teacher, data[teacher.dataset])
+            _check_weights(f"teachers.{key}", teacher, data[teacher.dataset], params.datasets[teacher.dataset])
     for run in _kinds(params):
         if all(data[key].input_shape for key in (run.dataset, _seen_by_teacher(run, params))):
             _check_run(run, params, trial)
@@ -56,17 +56,20 @@ def _check_run(run: Run, params: Params, trial: Trial) -> None:
     for key in (run.dataset, _seen_by_teacher(run, params)):
         trial.attempt(f"{where}.recipe: '{run.recipe}'", recipe, lambda at, key=key: at.fits(key, recipe))
     trial.attempt(f"{where}.student: '{run.student}'", recipe, lambda at: at.student(run))
-    _check_weights(f"students.{run.student}", params.students[run.student], trial.data[run.dataset])
+    student, known = params.students[run.student], trial.data[run.dataset]
+    _check_weights(f"students.{run.student}", student, known, params.datasets[run.dataset])
     if recipe.epochs:
         trial.attempt(f"{where}.method: '{run.method}'", recipe, lambda at: at.learns_from_teacher(run))
 
 
-def _check_weights(where: str, part: Student, known: Foreseen) -> None:
+def _check_weights(where: str, part: Student, known: Foreseen, dataset: Dataset) -> None:
     """A file that a part names is there and fits, as far as the classes are known."""
     if part.weights is None or known.classes is None:
         return
     try:
-        load_part_weights(built_for(part, input_shape=known.input_shape, classes=known.classes, seed=0), part)
+        shape, normalise = known.input_shape, dataset.normalise
+        network = built_for(part, input_shape=shape, classes=known.classes, normalise=normalise, seed=0)
+        load_part_weights(network, part)
     except InputError as error:
         raise InputError(f"{FILE}: {where}.weights: {error}") from error
 

@@ -69,7 +69,9 @@ def _check(part: Student, dataset: str, params: Params) -> None:
     """Whether the weights fit, where that can be known before the data set is there."""
     known = foreseen_of(dataset, params)
     if known.input_shape and known.classes:
-        load_part_weights(built_for(part, input_shape=known.input_shape, classes=known.classes, seed=0), part)
+        shape, normalise = known.input_shape, params.datasets[dataset].normalise
+        network = built_for(part, input_shape=shape, classes=known.classes, normalise=normalise, seed=0)
+        load_part_weights(network, part)
 
 
 def _evaluated(part: Student, data: ArrayData, recipe: Recipe) -> Share:
