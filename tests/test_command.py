@@ -3,8 +3,10 @@
 import errno
 import logging
 import lzma
+import multiprocessing.connection
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -103,7 +105,6 @@ DAMAGED = [
 ]
 KILLED = [
     RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
-    ConnectionResetError(104, "Connection reset by peer"),
     RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"),
 ]
 
@@ -143,6 +144,19 @@ def test_a_damaged_file_is_named_where_a_library_does_not(tmp_path, error):
 @pytest.mark.parametrize("error", KILLED, ids=str)
 def test_a_helper_that_the_kernel_killed_is_told(error):
     assert told(error).startswith(f"work: {GONE}")
+
+
+def test_a_connection_that_breaks_off_is_a_helper_s_between_processes_and_no_server_s(tmp_path):
+    def hand_over() -> None:
+        multiprocessing.connection.Client(str(address), family="AF_UNIX")
+
+    address = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(address))  # and nobody listens
+    with pytest.raises(SystemExit) as end:
+        command.run_stage(hand_over)
+    assert str(end.value.code).startswith(f"hand_over: {GONE}")
+    assert GONE not in told(ConnectionRefusedError(111, "Connection refused", "server"))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import tempfile
+import traceback
 from pathlib import Path
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -30,7 +31,7 @@ _NO_MEMORY = re.compile(
 _DAMAGED = ("SafetensorError", "BadZipFile", "BadGzipFile", "LZMAError", "zlib.error", "tarfile.ReadError")
 _CUT_OFF = "Compressed file ended"  # an EOFError, which pipes raise too
 _GONE = ("BrokenProcessPool", "exited unexpectedly", "is killed by signal", "terminated abruptly")
-_GONE += ("ConnectionResetError", "ConnectionRefusedError")  # where it was handing a tensor over
+_HANDING_OVER = "multiprocessing"  # where a tensor's handle goes from one process to another
 
 
 class InputError(Exception):
@@ -44,7 +45,7 @@ def explained(error: BaseException) -> str | None:
     if is_out_of_memory(error):
         return f"out of memory ({_first_line(error)}); smaller batches or networks, or fewer processes take less"
     kind = f"{type(error).__module__}.{type(error).__name__}"
-    if any(sign in f"{kind} {error}" for sign in _GONE):
+    if any(sign in f"{kind} {error}" for sign in _GONE) or _handing_over(error):
         return f"a helper process was ended from outside, mostly since memory ran out ({_first_line(error)})"
     if number := errno_of(error):
         return _of_system(error, number)
@@ -53,6 +54,12 @@ def explained(error: BaseException) -> str | None:
     if kind.endswith(_DAMAGED) or _CUT_OFF in str(error):
         return f"{_file_of(error) or 'a file'}: damaged, or no file of its kind ({_first_line(error)})"
     return None
+
+
+def _handing_over(error: BaseException) -> bool:
+    """Whether a connection broke off between a loader and its worker, not one to a server."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, ConnectionError) and any(_HANDING_OVER in Path(frame.filename).parts for frame in frames)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from bkdsnn import plugins
 from bkdsnn.errors import InputError
 from bkdsnn.events.by_name import read_events
 from bkdsnn.events.format import Format
-from bkdsnn.events.formats import aedat4, evt2, evt3
+from bkdsnn.events.formats import _library, aedat4, evt2, evt3
 from bkdsnn.events.recording import Events
 from bkdsnn.tools.fuzz import encoders, recordings
 
@@ -184,6 +184,11 @@ BEFORE_THE_LIBRARY = {
         encoders.aedat4_header("<dv></dv>", end=1 << 40),
         "its packets end at 1099511627776 by its header",
     ),
+    "aedat4, tiny packet": (
+        "aedat4",
+        encoders.aedat4(sensor=SENSOR) + struct.pack("<II", 0, 4) + b"tiny",
+        "has 4 bytes of content, too few",
+    ),
     "aedat4, cut packet": ("aedat4", encoded("aedat4")[:-5], "truncated, the packet at byte"),
     "aedat4, cut packet header": ("aedat4", encoded("aedat4") + b"\0\0", "truncated, the packet header at byte"),
     "aedat4, huge packet": (
@@ -285,3 +290,15 @@ def test_a_header_that_says_another_sensor_than_the_data_set_has_is_refused(form
         known.check_sensor(encoded(format), (480, 640), where=WHERE)
     sizes = "a sensor of 128 rows x 130 columns, the data set's has 480 rows x 640 columns"
     assert str(caught.value) == f"a.file: its header says {sizes}"
+
+
+def test_a_panic_of_a_library_is_told_like_its_errors():
+    class PanicException(BaseException):
+        """As Rust's reach Python."""
+
+    with pytest.raises(InputError, match="a.aedat4: damaged, aedat says: range end 8"), _library.as_file(
+        where=Path("a.aedat4"), library="aedat"
+    ):
+        raise PanicException("range end 8")
+    with pytest.raises(KeyboardInterrupt), _library.as_file(where=Path("a.aedat4"), library="aedat"):
+        raise KeyboardInterrupt

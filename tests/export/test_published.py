@@ -208,6 +208,13 @@ def test_a_card_that_describes_something_else_is_refused(folder, entries, why):
     one_line(why, load, folder)
 
 
+@pytest.mark.parametrize("model", ["hf-hub:somebody/model", "local-dir:own"])
+def test_a_card_that_leads_elsewhere_is_refused(folder, model):
+    card = json.loads((folder / "config.json").read_text())
+    changed(folder, network="timm_model", settings={**card["settings"], "model": model})
+    one_line("lies elsewhere", load, folder)
+
+
 @pytest.mark.parametrize(
     ("text", "why"), [("[]", "holds a JSON list"), ("{", "no readable JSON"), (None, "is missing")]
 )

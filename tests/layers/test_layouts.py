@@ -243,6 +243,10 @@ def test_a_file_of_another_sum_or_none_and_an_unknown_layout_are_told(raw):
         load_part_weights(student(), gone)
     with pytest.raises(ValidationError, match="weights and weights_sha256 are said together"):
         Student(network="spikingformer", settings={}, weights="w.pth")
+    with pytest.raises(ValidationError, match="layout official is of weights, and none are named"):
+        Student(network="spikingformer", settings={}, layout="official")
+    with pytest.raises(ValidationError, match=r"weights and settings\.weights name two files"):
+        Student(network="timm_model", settings={"weights": "a"}, weights="w.pth", weights_sha256="0" * 64)
 
 
 def test_a_twin_without_spiking_neurons_has_no_official_names_for_what_it_lacks():

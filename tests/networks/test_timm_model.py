@@ -1,5 +1,6 @@
 """timm's models as its users know them: many families, every kind of name, and a normalisation of their own."""
 
+import copy
 import json
 import pickle
 
@@ -117,6 +118,18 @@ def test_modules_that_fit_are_listed_where_a_tap_does_not():
 # Names.
 
 
+@pytest.mark.parametrize("taps", [None, {"last": "layer3"}])
+def test_a_copy_keeps_its_own_features(taps):
+    network = made("resnet18", side=32, options=FAMILIES["resnet18"][0], taps=taps)
+    copied, inputs = copy.deepcopy(network), torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(copied(inputs).features["last"], network(inputs).features["last"])
+        for parameter in copied.parameters():
+            parameter.zero_()
+        assert not copied(inputs).features["last"].any()
+        assert network(inputs).features["last"].any()
+
+
 @pytest.fixture
 def raw(tmp_path, monkeypatch):
     monkeypatch.setenv("BKDSNN_DATA", str(tmp_path))
@@ -193,6 +206,12 @@ def test_a_folder_has_its_own_architecture_and_weights(folder):
 class _Malice:
     def __reduce__(self):
         return print, ("unpickled",)
+
+
+@pytest.mark.parametrize("name", ["/own", "../elsewhere", "own/../.."])
+def test_a_folder_that_is_not_below_the_data_is_refused(raw, name):
+    with pytest.raises(InputError, match="a folder lies below"):
+        made(f"local-dir:{name}")
 
 
 def test_nothing_that_a_folder_holds_runs_code(folder, capsys):

@@ -64,9 +64,12 @@ def test_weights_are_on_the_card_of_a_part_that_names_them_and_on_no_other(conte
 
 
 def test_a_setting_that_came_later_is_on_no_card_at_its_default(content):
+    crop = {"scale": [0.1, 1.0], "ratio": [0.75, 1.5], "interpolation": "bilinear"}
+    content["recipes"]["digits"]["augmentation"] |= {"resized_crop": crop}
     card = cards.of_run(validated(Params, content, where=""), "image-bkd-s0")
     assert not {"accumulate", "teacher_precision"} & card["recipe"].keys()
     assert card["recipe"]["batch_size"] == 32
+    assert card["recipe"]["augmentation"]["resized_crop"] == crop
 
 
 def test_the_precision_of_a_teacher_is_on_the_cards_of_what_it_teaches_live_or_cached(content):

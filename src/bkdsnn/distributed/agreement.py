@@ -17,7 +17,7 @@ _ANY_TIME = timedelta(days=365)
 
 
 def prepare() -> None:
-    """Lets the processes meet, which they do within the usual time or not at all."""
+    """Lets the processes meet, right after they have met for their tensors."""
     if several():
         _group()
 

@@ -12,8 +12,10 @@ from bkdsnn.errors import InputError
 from bkdsnn.files import read_json, sha256
 from bkdsnn.layers.tensors import read_tensors
 from bkdsnn.params.read import validated
+from bkdsnn.params.schema import Normalise
 
 _POINTER = b"version https://git-lfs"
+_ELSEWHERE = ("hf-hub:", "local-dir:")
 
 
 class Names(NamedTuple):
@@ -59,10 +61,14 @@ def _check_bytes(path: Path, card: dict, names: Names) -> None:
 
 
 def _built(card: dict) -> nn.Module:
+    model = card["settings"].get("model")
+    if isinstance(model, str) and model.startswith(_ELSEWHERE):
+        raise ValueError(f"{model} lies elsewhere, and loading looks at nothing but this folder")
     module = plugins.load("network", card["network"])
     with torch.random.fork_rng(devices=[]):  # the weights that a network starts with are of no interest here
         settings = validated(module.Settings, card["settings"], where="settings")
-        return module.Network(settings, input_shape=tuple(card["input_shape"]), classes=len(card["classes"]))
+        network = module.Network(settings, input_shape=tuple(card["input_shape"]), classes=len(card["classes"]))
+    return network.normalised_by(Normalise(**card["normalise"])) if hasattr(network, "normalised_by") else network
 
 
 def _shapes(weights: dict[str, Tensor]) -> dict[str, Shape]:

@@ -27,11 +27,13 @@ def classifier_of_mean(
         for name, module in modules.items()
         if name == tap or not list(module.children())
     ]
-    with _noted(model, tap, called):
-        shape = network.eval()(inputs).feature_shapes()["last"]
-    network.train(was_training)
-    for hook in hooks:
-        hook.remove()
+    try:
+        with _noted(model, tap, called):
+            shape = network.eval()(inputs).feature_shapes()["last"]
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
     behind = called[len(called) - called[::-1].index(tap) :]
     changes = [name for name in behind if type(modules[name]).__name__ not in _DO_NOTHING]
     if len(shape) == 3 and len(changes) == 2 and type(modules[changes[0]]).__name__ in _MEANS:
@@ -58,5 +60,7 @@ def _noted(model: nn.Module, tap: str, called: list[str]) -> Iterator[None]:
         return output
 
     setattr(model, WHOLE, noting)
-    yield
-    setattr(model, WHOLE, whole)
+    try:
+        yield
+    finally:
+        setattr(model, WHOLE, whole)

@@ -32,8 +32,8 @@ class PretrainedSettings(Closed):
     """taps: features by name, each the output of a module as the library calls it; `last` is one of them (null: it
     alone, what the network's head sees).
 
-    tokens: what is taken of a transformer's tokens `[B, N, C]`: the class token or the mean of the others (null: what
-    the head takes).
+    tokens: what is taken of a transformer's tokens `[B, N, C]`: the class token or the mean of the others (null: the
+    class token where the model pools by it, else the mean).
     input_size: height and width that inputs are resized to (null: they stay as they are).
     normalise: the data set's inputs stay as they are, or become what the weights were made with (`own`).
     weights: null starts at random; `hub:TAG` downloads what the library calls so, `pretrained` takes those that the

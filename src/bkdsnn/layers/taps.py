@@ -1,8 +1,8 @@
 """The features of another library's network: what its modules give, tapped by their names."""
 
 import difflib
+from collections.abc import Callable
 from functools import partial
-from types import MethodType
 
 from torch import Tensor, nn
 
@@ -27,7 +27,7 @@ class Taps:
             if name == WHOLE and hasattr(model, WHOLE):
                 self._keep_whole(feature)
             elif name in modules:
-                modules[name].register_forward_hook(self._keeper(feature))
+                modules[name].register_forward_hook(partial(self._keep, feature))
             else:
                 raise InputError(f"taps.{feature}: the network has no module '{name}': {self._nearest(name)}")
 
@@ -51,21 +51,17 @@ class Taps:
             features[feature] = self._feature(name, output, inputs)
         return features
 
-    def _keeper(self, feature: str):
-        def keep(_module: nn.Module, _inputs: tuple, output: object) -> None:
-            self._outputs[feature] = output
-
-        return keep
+    # Methods, not closures, as copies of a model have to keep in their own place.
+    def _keep(self, feature: str, _module: nn.Module, _inputs: tuple, output: object) -> None:
+        self._outputs[feature] = output
 
     def _keep_whole(self, feature: str) -> None:
-        keep, whole = self._keeper(feature), getattr(self._model, WHOLE).__func__
+        whole = getattr(self._model, WHOLE).__func__
+        setattr(self._model, WHOLE, partial(self._whole, feature, whole))
 
-        def forward_features(model: nn.Module, *arguments, **options) -> object:
-            output = whole(model, *arguments, **options)
-            keep(model, (), output)
-            return output
-
-        setattr(self._model, WHOLE, MethodType(forward_features, self._model))
+    def _whole(self, feature: str, whole: Callable, *arguments, **options) -> object:
+        output = self._outputs[feature] = whole(self._model, *arguments, **options)
+        return output
 
     def _feature(self, name: str, output: Tensor, inputs: Tensor) -> Tensor:
         if output.dim() == 4:

@@ -1,4 +1,4 @@
-"""Several methods as one."""
+"""Several methods as one, of those that are told nothing but batches (no `begin_epoch` and the like)."""
 
 from types import ModuleType
 from typing import Any

@@ -27,7 +27,8 @@ class Settings(logits_kd.Settings):
 def noisy_probabilities(logits: Tensor, *, normal_draws: Tensor, settings: Settings) -> Tensor:
     """What the student says, softened and mixed with noise; all `[B, K]`.
 
-    The noise's logits are each sample's mean plus its variance times a normal draw; the gradient flows through both.
+    The noise's logits are each sample's mean plus its variance (or deviation) times a normal draw; the gradient flows
+    through both.
     """
     mean, scale = logits.mean(1, keepdim=True), logits.var(1, keepdim=True)
     if settings.noise_scale == "deviation":

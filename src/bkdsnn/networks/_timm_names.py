@@ -25,12 +25,19 @@ def arguments_of(model: str, *, tag: str | None, pretrained: bool) -> dict[str, 
         return resolve_model_input_args(_registered(model, tag=tag, pretrained=pretrained))
     if tag:
         raise InputError(f"weights: hub:{tag}: '{model}' has its own: weights: pretrained")
-    name = f"{FOLDER}{raw_data() / model.removeprefix(FOLDER)}" if model.startswith(FOLDER) else model
+    name = f"{FOLDER}{_below_raw_data(model)}" if model.startswith(FOLDER) else model
     try:
         return resolve_model_input_args(name)
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise InputError(f"model: '{model}': no model of timm's ({reason}){_near(_others(model), model)}") from error
+
+
+def _below_raw_data(model: str) -> Path:
+    folder = (raw_data() / model.removeprefix(FOLDER)).resolve()
+    if not folder.is_relative_to(raw_data().resolve()):
+        raise InputError(f"model: '{model}': a folder lies below {raw_data()}")
+    return folder
 
 
 def file_of(source: dict[str, Any]) -> Path:

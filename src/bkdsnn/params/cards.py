@@ -60,6 +60,9 @@ def of_cache(params: Params, key: str) -> Card:
 
 def _recipe(params: Params, key: str, **fields: set[str]) -> Card:
     content = params.recipes[key].model_dump(mode="json", **fields)
+    crop = content["augmentation"]["resized_crop"]
+    if crop and not crop["reduced_decode"]:
+        del crop["reduced_decode"]  # as above
     return {name: value for name, value in content.items() if name not in _UNSAID or value != _UNSAID[name]}
 
 

@@ -50,6 +50,10 @@ class Student(Closed):
     def _a_file_has_a_sum(self) -> Self:
         if (self.weights is None) != (self.weights_sha256 is None):
             raise ValueError("weights and weights_sha256 are said together (`sha256sum FILE` gives the second)")
+        if self.weights is None and self.layout != "ours":
+            raise ValueError(f"layout {self.layout} is of weights, and none are named")
+        if self.weights is not None and self.settings.get("weights") is not None:
+            raise ValueError("weights and settings.weights name two files")
         return self
 
     @model_serializer(mode="wrap")

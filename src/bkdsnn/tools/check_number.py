@@ -23,19 +23,19 @@ from bkdsnn.reporting.as_published import Share, share
 from bkdsnn.seeding import make_deterministic
 from bkdsnn.teachers.fit import foreseen_of
 from bkdsnn.tools.compose import check_table
-from bkdsnn.tools.repro.params_file import alone, composed
+from bkdsnn.tools.repro.params_file import alone, composed, lock_kept
 from bkdsnn.tools.repro.processes import dvc_repro
 from bkdsnn.tools.repro.row import check_row
 
 
 def check_number(table: str, row: str, weights: str, layout: str = "", *overrides: str) -> None:
-    """Prints both numbers; `overrides` (Hydra's words) change the row, such as its heads. params.yaml stays.
+    """Prints both numbers; `overrides` (Hydra's words) change the row. params.yaml and dvc.lock stay.
 
     layout: whose names the file has; by default the official ones where the network has a table of them.
     """
     check_table([f"table={table}"])
     path = _file(weights)
-    with alone(), composed([f"table={table}", *overrides]):
+    with alone(), lock_kept(), composed([f"table={table}", *overrides]):
         params = load_params()
         check_row(row, table, params)
         entry = params.rows[row]
@@ -78,7 +78,7 @@ def _evaluated(part: Student, data: ArrayData, recipe: Recipe) -> Share:
     make_deterministic(threads=recipe.threads)
     device = this_device(portable=recipe.portable)
     network = make_network(part, data=data, seed=0).to(device)
-    batches = Batches(data, batch_size=recipe.batch_size, device=device)
+    batches = Batches(data, batch_size=recipe.batch_size, accumulate=recipe.accumulate, device=device)
     found = predictions(network, tqdm(batches.plain("test"), desc="batches of the test split", disable=None))
     return share(100.0 * float((found.predicted == found.actual).mean()), len(found.actual))
 

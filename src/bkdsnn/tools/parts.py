@@ -11,6 +11,7 @@ from bkdsnn import plugins
 from bkdsnn.contracts import Shape
 from bkdsnn.params.read import validated
 from bkdsnn.params.recipe import Augmentation
+from bkdsnn.params.schema import Normalise
 from bkdsnn.tools.compose import CONF, compose
 
 # The end of a part's name says what it looks at: the shape of its inputs, and how many classes there are.
@@ -63,9 +64,16 @@ def composed(*overrides: str) -> dict:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def build(part: dict, *, input_shape: Shape, classes: int) -> nn.Module:
-    """The network of a part, with the initial weights of seed 0."""
+def build(part: dict, *, input_shape: Shape, classes: int, normalise: Normalise | None = None) -> nn.Module:
+    """The network of a part, with the initial weights of seed 0; normalise: of its data set (None: nothing is done)."""
     module = plugins.load("network", part["network"])
     torch.manual_seed(0)
     settings = validated(module.Settings, part["settings"], where="settings")
-    return module.Network(settings, input_shape=input_shape, classes=classes)
+    network = module.Network(settings, input_shape=input_shape, classes=classes)
+    if hasattr(network, "normalised_by"):
+        network.normalised_by(normalise or _as_they_are(input_shape[-3]))
+    return network
+
+
+def _as_they_are(channels: int) -> Normalise:
+    return Normalise(scale=1.0, mean=[0.0] * channels, std=[1.0] * channels)

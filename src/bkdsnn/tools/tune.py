@@ -3,11 +3,7 @@
 Trains every point of the space with every seed and evaluates nothing: the test split is never looked at.
 """
 
-import contextlib
 import itertools
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 from tabulate import tabulate
@@ -20,21 +16,20 @@ from bkdsnn.params.check import check
 from bkdsnn.params.schema import Params, load_params
 from bkdsnn.reporting.intervals import mean_and_std
 from bkdsnn.tools.compose import check_table
-from bkdsnn.tools.repro.params_file import alone, composed
+from bkdsnn.tools.repro.params_file import alone, composed, lock_kept
 from bkdsnn.tools.repro.processes import dvc_repro
 from bkdsnn.tools.repro.row import check_row
 from bkdsnn.tracking import server
 from bkdsnn.trained import checked
 
 _FIXED = ("table", "seeds", "rows", "runs")  # what is tuned is one row, with the seeds that SEEDS names
-_LOCK = Path("dvc.lock")
 
 
 def tune(table: str, row: str, space: str, seeds: str) -> None:
     """Prints the points by validation top-1, best first, and writes all trials; params.yaml and dvc.lock stay."""
     check_table([f"table={table}"])
     wanted, points = seeds_of(seeds), points_of(space)
-    with alone(), _lock_kept():
+    with alone(), lock_kept():
         _check(table, row, points, wanted)
         with server.running():
             trials = [trial for point in points for trial in _trials(table, row, point, wanted)]
@@ -93,6 +88,8 @@ def _check(table: str, row: str, points: list[list[str]], seeds: list[int]) -> N
             check_row(row, table, params)
             check_unused(seeds, params.seeds)
             check(params)
+            if not params.recipes[params.rows[row].recipe].epochs:
+                raise InputError(f"ROW={row}: it is as others published it: nothing is trained")
             card = cards.sha256_of(cards.of_run(params, f"{row}-s{params.seeds[0]}"))
         if (first := known.setdefault(card, point)) is not point:
             raise InputError(f"SPACE: {' '.join(first)} and {' '.join(point)} are the same run of this row")
@@ -136,23 +133,6 @@ def ranking(trials: list[dict]) -> pd.DataFrame:
 def _settings(trial: dict) -> str:
     own = {name: value for name, value in trial.items() if name not in ("seed", "params_sha256", "validation_top1")}
     return " ".join(f"{name}={value}" for name, value in own.items())
-
-
-@contextlib.contextmanager
-def _lock_kept() -> Iterator[None]:
-    """Afterwards dvc.lock is as it was: the trials are no part of the table. DVC's cache of runs still knows them."""
-    kept = paths.unfinished() / "dvc.lock.kept"
-    kept.parent.mkdir(exist_ok=True)
-    there = _LOCK.exists()
-    if there:
-        shutil.copy2(_LOCK, kept)
-    try:
-        yield
-    finally:
-        if there:
-            shutil.move(kept, _LOCK)
-        else:
-            _LOCK.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ _SENSORS = (
 _LARGEST = (2048, 2048)  # (H, W) that 11 bits can say
 # The kinds of word, by their upper four bits, that both versions have.
 _TIME_HIGH, _TRIGGER, _OTHER = 8, 10, 14
+_TWELVE = 4  # a vector of 12 pixels, of version 3 alone; its other one has 8
 
 
 class Version(NamedTuple):
@@ -68,7 +69,8 @@ def decode(content: bytes, version: Version, *, where: Path) -> Events:
         where=where,
     )
     found = _decoded(words[high[0] :], version, sensor or _LARGEST, where)
-    events = _among(kind, version.single) | _among(kind, version.vector) & (words & 0xFF != 0)
+    pixels = words & np.where(kind == _TWELVE, 0xFFF, 0xFF)  # of a vector
+    events = _among(kind, version.single) | _among(kind, version.vector) & (pixels != 0)
     before = np.searchsorted(timed, np.flatnonzero(events)[-1:], side="right") - 1  # where the last event's time is
     if (found.t[-1] < times[before[before >= 0]]).any():
         raise InputError(f"{where}: {LIBRARY} does not follow its times up to {times[before[0]]} us")

@@ -16,6 +16,8 @@ def as_file(*parts: bytes, where: Path, library: str) -> Iterator[str]:
         file.flush()
         try:
             yield file.name
-        except RuntimeError as error:  # whatever it finds wrong
+        except BaseException as error:  # a panic of a library in Rust is no Exception, and no process can be sent it
+            if not isinstance(error, RuntimeError) and type(error).__name__ != "PanicException":
+                raise
             why = " ".join(str(error).split()) or "no reason"
             raise InputError(f"{where}: damaged, {library} says: {why[:200]}") from error

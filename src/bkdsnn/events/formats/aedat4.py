@@ -20,6 +20,7 @@ _START = len(_MAGIC) + 4  # of the header: a FlatBuffers table with compression,
 _CODECS = {0: None, 1: "lz4", 2: "lz4", 3: "zstd", 4: "zstd"}
 _TAGS = 4096  # of the description, whose parser takes stack for each that is open; recorders write a hundred
 _BLOCK = 1 << 20  # bytes
+_SMALLEST = 12  # bytes of a packet's content: its length, the root's offset, a table
 
 
 class _Header(NamedTuple):
@@ -144,16 +145,26 @@ def _check_unpacked(content: bytes, header: _Header, where: Path) -> None:
 
     room = may_unpack_to(len(content))
     for packet in _packets(content, header, where):
+        size = packet.stop - packet.start
         if header.codec is None:
+            _check_whole(size, packet, where)
             continue
+        size = 0
         source = pyarrow.BufferReader(memoryview(content)[packet.start : packet.stop])
         try:
             with pyarrow.CompressedInputStream(source, header.codec) as stream:
                 while block := stream.read(_BLOCK):
-                    room -= len(block)
+                    room, size = room - len(block), size + len(block)
                     if room < 0:
                         break
         except (OSError, ValueError) as error:
             raise InputError(f"{where}: the packet at byte {packet.start - 8} cannot be unpacked") from error
         if room < 0:
             raise InputError(f"{where}: would be unpacked to more than {may_unpack_to(len(content)):,} bytes")
+        _check_whole(size, packet, where)
+
+
+def _check_whole(size: int, packet: _Packet, where: Path) -> None:
+    """A packet's content is a size-prefixed table of FlatBuffers: the library reads its first bytes unasked."""
+    if size < _SMALLEST:
+        raise InputError(f"{where}: the packet at byte {packet.start - 8} has {size} bytes of content, too few")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from bkdsnn.errors import InputError
 from bkdsnn.files import read_json
 from bkdsnn.tools.gpu_check.luggage import ROOT
 
@@ -13,8 +14,15 @@ _STEP = {"ms": ".1f", "busy": ".0%", "gib": ".2f"}  # as they are printed
 
 
 def measured(folder: Path = FOLDER) -> str:
-    """A table of steps for every GPU, or the line that there is none; `InputError` for a file that is no JSON."""
-    return "\n".join(_of_gpu(read_json(path)) for path in sorted(folder.glob("*.json"))) or NONE
+    """A table of steps for every GPU, or the line that there is none; `InputError` for a file that is none of these."""
+    return "\n".join(map(_of_file, sorted(folder.glob("*.json")))) or NONE
+
+
+def _of_file(path: Path) -> str:
+    try:
+        return _of_gpu(read_json(path))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(f"{path}: not what `make gpu-check` writes ({type(error).__name__}: {error})") from error
 
 
 def _of_gpu(content: dict[str, list[dict[str, Any]]]) -> str:

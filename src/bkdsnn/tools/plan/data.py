@@ -7,7 +7,7 @@ from bkdsnn.errors import InputError
 from bkdsnn.files import read_json
 from bkdsnn.layers.pretrained import HUB, PRETRAINED
 from bkdsnn.params.read import validated
-from bkdsnn.params.schema import Dataset, Teacher
+from bkdsnn.params.schema import Dataset, Student
 from bkdsnn.paths import raw_data
 
 
@@ -39,9 +39,9 @@ def status(key: str, dataset: Dataset, wanted: Expected) -> str:
     return f"files are there, not yet prepared; {samples}"
 
 
-def weights(teacher: Teacher) -> str | None:
-    """One line on the weights a teacher starts from; None where it starts at random."""
-    source = teacher.settings.get("weights")
+def weights(part: Student) -> str | None:
+    """One line on the weights that a student or teacher starts from; None where it starts at random."""
+    source = part.weights or part.settings.get("weights")
     if source is None:
         return None
     if source.startswith(HUB) or source == PRETRAINED:

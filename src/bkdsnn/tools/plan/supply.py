@@ -29,7 +29,7 @@ def print_supply(params: Params, shapes: dict[str, Expected], lines: list[Line],
     print("Samples a second: made by a core and by all here (without disk and network), and taken by the fastest step")
     print(f"  {'data set, recipe':38} {'a core':>8} {f'{cores()} cores':>9} {'step here':>9} {'on a GPU':>9}")
     for (key, recipe), found in users.items():
-        here = max(line.job.recipe.batch_size / sum(line.step_seconds()) for line in found)
+        here = max(line.job.part / sum(line.step_seconds()) for line in found)
         gpu = max(flops / line.flop_of_sample() for line in found)
         with tempfile.TemporaryDirectory() as folder:
             data = _made_up(params.datasets[key], shapes[key].input_shape, Path(folder) / "data")

@@ -44,8 +44,8 @@ def plan(arguments: list[str]) -> None:
     print(f"Data, below {raw_data()}")
     for key, dataset in params.datasets.items():
         print(f"  {key}: {status(key, dataset, shapes[key])}")
-    for key, teacher in params.teachers.items():
-        if source := weights(teacher):
+    for key, part in {**params.teachers, **params.students}.items():
+        if source := weights(part):
             print(f"  weights of {key}: {source}")
     students, teachers = _lines(params, shapes)
     start = time.perf_counter()

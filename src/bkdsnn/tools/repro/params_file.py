@@ -1,4 +1,4 @@
-"""params.yaml as another composition for a while, and one `make repro` or `make row` at a time."""
+"""params.yaml as another composition (and dvc.lock kept) for a while, and one `make repro` or `make row` at a time."""
 
 import contextlib
 import os
@@ -12,6 +12,8 @@ from bkdsnn import paths
 from bkdsnn.errors import InputError
 from bkdsnn.files import sha256
 from bkdsnn.tools.compose import compose
+
+_LOCK = Path("dvc.lock")
 
 
 @contextlib.contextmanager
@@ -40,6 +42,23 @@ def composed(overrides: list[str]) -> Iterator[None]:
     finally:
         fresh.unlink(missing_ok=True)
         _undo()
+
+
+@contextlib.contextmanager
+def lock_kept() -> Iterator[None]:
+    """Afterwards dvc.lock is as it was: what ran is no part of the table. DVC's cache of runs still knows them."""
+    kept = paths.unfinished() / "dvc.lock.kept"
+    kept.parent.mkdir(exist_ok=True)
+    there = _LOCK.exists()
+    if there:
+        shutil.copy2(_LOCK, kept)
+    try:
+        yield
+    finally:
+        if there:
+            shutil.move(kept, _LOCK)
+        else:
+            _LOCK.unlink(missing_ok=True)
 
 
 def _undo() -> None:
