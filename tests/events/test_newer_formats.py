@@ -296,8 +296,9 @@ def test_a_panic_of_a_library_is_told_like_its_errors():
     class PanicException(BaseException):
         """As Rust's reach Python."""
 
-    with pytest.raises(InputError, match="a.aedat4: damaged, aedat says: range end 8"), _library.as_file(
-        where=Path("a.aedat4"), library="aedat"
+    with (
+        pytest.raises(InputError, match="a.aedat4: damaged, aedat says: range end 8"),
+        _library.as_file(where=Path("a.aedat4"), library="aedat"),
     ):
         raise PanicException("range end 8")
     with pytest.raises(KeyboardInterrupt), _library.as_file(where=Path("a.aedat4"), library="aedat"):

@@ -56,3 +56,4 @@ def test_the_best_mean_comes_first_and_of_equal_ones_the_first():
     assert list(ranked["settings"]) == ["a.b=2", "a.b=1", "a.b=3"]
     assert ranked.loc[0, "validation top-1 %"] == "75.00 ± 7.07"
     assert set(ranked["seeds"]) == {"2"}
+    assert list(ranking(trials[::2])["validation top-1 %"]) == ["70.00", "55.00", "50.00"]

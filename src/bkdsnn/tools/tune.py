@@ -15,6 +15,7 @@ from bkdsnn.params import cards
 from bkdsnn.params.check import check
 from bkdsnn.params.schema import Params, load_params
 from bkdsnn.reporting.intervals import mean_and_std
+from bkdsnn.reporting.layout import with_spread
 from bkdsnn.tools.compose import check_table
 from bkdsnn.tools.repro.params_file import alone, composed, lock_kept
 from bkdsnn.tools.repro.processes import dvc_repro
@@ -37,7 +38,8 @@ def tune(table: str, row: str, space: str, seeds: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(trials).to_csv(target, index=False, lineterminator="\n")
     print(tabulate(ranking(trials), headers="keys", tablefmt="github", showindex=False, disable_numparse=True))
-    print(f"Validation split, last epoch, mean ± standard deviation over seeds {seeds}; every trial: {target}")
+    spread = f"mean ± standard deviation over seeds {seeds}" if len(wanted) > 1 else f"seed {seeds}"
+    print(f"Validation split, last epoch, {spread}; every trial: {target}")
 
 
 def points_of(space: str) -> list[list[str]]:
@@ -124,7 +126,7 @@ def ranking(trials: list[dict]) -> pd.DataFrame:
     rows.sort(key=lambda entry: -entry[1])
     return pd.DataFrame(
         [
-            {"settings": point, "validation top-1 %": f"{mean:.2f} ± {std:.2f}", "seeds": str(count)}
+            {"settings": point, "validation top-1 %": with_spread(mean, std), "seeds": str(count)}
             for point, mean, std, count in rows
         ]
     )
