@@ -33,12 +33,15 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def running(project):
-    """A server, and the process that it is."""
+    """A server, and the process that it is; other files' tests may have one for all of them."""
+    before = servers()
     with server.running():
-        (process,) = (
-            child for child in psutil.Process().children() if "bkdsnn.tracking.server" in " ".join(child.cmdline())
-        )
+        (process,) = servers() - before
         yield process
+
+
+def servers() -> set[psutil.Process]:
+    return {child for child in psutil.Process().children() if "bkdsnn.tracking.server" in " ".join(child.cmdline())}
 
 
 def track() -> str:

@@ -82,7 +82,7 @@ def test_killed_at_five_moments_it_ends_with_the_same_bytes(project, unbroken):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_all_its_processes_saves_after_the_step_and_the_run_goes_on(project, unbroken, number):
-    output = stop(project, when=lambda: project.number() == 0, how=number, wait=0.2, BKDSNN_WORKERS="1")
+    output = stop(project, when=lambda: project.number() >= 1, how=number, BKDSNN_WORKERS="1", **EVERY_STEP)
     newest = project.states()[-1]
     assert output.splitlines()[-1] == f"{number.name}: stopped; the same command goes on from {newest}"
     at = position(newest)
