@@ -75,7 +75,7 @@ def test_a_plan_measures_how_fast_images_in_files_are_made(composed, capsys, mon
     monkeypatch.setattr(loading, "_SECONDS", 0.01)
     shapes = {key: SimpleNamespace(input_shape=(3, 224, 224)) for key in params.datasets}
     key, row = next((key, row) for key, row in params.rows.items() if params.recipes[row.recipe].augmentation.mixup)
-    job = SimpleNamespace(recipe=params.recipes[row.recipe])
+    job = SimpleNamespace(part=64)
     line = SimpleNamespace(rows=[key], measured=True, job=job, step_seconds=lambda: (1e6, 0.0))
     line.flop_of_sample = lambda: 1e9
     print_supply(params, shapes, [line, SimpleNamespace(measured=None)], flops=1e15)
