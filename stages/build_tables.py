@@ -28,7 +28,7 @@ def build_tables(table: str) -> None:
     params = load_params()
     data = {name: ArrayData(paths.dataset(name)) for name in dict.fromkeys(row.dataset for row in params.rows.values())}
     manifests = {name: digest(content.folder) for name, content in data.items()}
-    collected = collect(paths.runs(table), params, data_sha256=manifests)
+    collected = collect(paths.runs(params.runs_table), params, data_sha256=manifests)
     for note in problem_notes(collected):
         log.warning(note)
     with new_folder(paths.figures(table)) as folder:

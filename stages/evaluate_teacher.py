@@ -19,7 +19,7 @@ def evaluate_teacher(key: str) -> None:
     evaluate_model(
         paths.teacher(key),
         key=key,
-        table=params.table,
+        table=params.runs_table,
         part=part,
         dataset=part.dataset,
         recipe=params.recipes[part.recipe],

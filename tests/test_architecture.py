@@ -171,7 +171,7 @@ def test_dvc_yaml_names_the_places_of_paths():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     listed = [out for stage in stages.values() for out in stage.get("do", stage)["outs"]]
     outs = {next(iter(out)) if isinstance(out, dict) else out for out in listed}
-    table, key = "${table}", "${key}"
+    table, key = "${runs_table}", "${key}"
     assert outs == {
         str(path)
         for path in (

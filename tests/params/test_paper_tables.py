@@ -3,6 +3,8 @@
 import pytest
 
 from bkdsnn.errors import InputError
+from bkdsnn.params import cards
+from bkdsnn.params.check import check
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Params, Published
 from bkdsnn.params.settings import settings_of
@@ -34,6 +36,15 @@ BY_HAND = {  # paper.md
 @pytest.fixture(scope="module")
 def tables():
     return {name: validated(Params, composed(f"table={name}"), where="") for name in PAPER}
+
+
+@pytest.mark.parametrize("table", ["ablation-blur-cpu", "ablation-restore-cpu", "ablation-loss-cpu"])
+def test_the_ablations_on_one_core_are_rows_of_the_comparison_and_train_nothing(table):
+    home, own = (validated(Params, composed(f"table={name}"), where="") for name in ("cifar10-cpu", table))
+    check(own)
+    assert {key: cards.of_run(own, key) for key in own.runs} == {key: cards.of_run(home, key) for key in own.runs}
+    assert own.runs_table == home.runs_table == "cifar10-cpu"
+    assert [own.rows[row].over for row in own.rows].count(None) < len(own.rows), "a question of its own"
 
 
 @pytest.mark.parametrize("table", BY_HAND)

@@ -47,8 +47,15 @@ def test_a_missing_run(params, runs):
     assert cells(collected) == {"image-ce": "91.00 ± 1.00", "image-bkd": "94.00 ± 2.83 (s1 missing)"}
     row = numbers(collected).set_index("row").loc["image-bkd"]
     assert (row["seeds"], row["gain_pairs"], row["problems"]) == (2, 2, "s1 missing")
-    assert row["gain_over_ce"] == 3.5, "paired with the CE runs of seeds 0 and 2"
+    assert row["gain"] == 3.5, "paired with the CE runs of seeds 0 and 2"
     assert problem_notes(collected) == [f"Missing: image-bkd-s1 ({runs}/image-bkd-s1: no results; run `dvc repro`)."]
+
+
+def test_runs_of_the_table_that_this_one_has_in_common_with_it_are_no_strays(params, runs):
+    (runs / "image-mixed-s0").mkdir()
+    assert collect(runs, params, data_sha256=SOURCES).strays == ["image-mixed-s0"]
+    shown = params.model_copy(update={"same_runs_as": "tiny"})
+    assert collect(runs, shown, data_sha256=SOURCES).strays == []
 
 
 def test_a_row_of_which_nothing_is_there(params, runs):

@@ -53,13 +53,29 @@ def test_mean_and_deviation_by_hand():
 def test_numbers_of_a_row(both):
     table = tables.numbers(both).set_index("row")
     assert (table.loc["image-ce", "top1_mean"], table.loc["image-ce", "top1_std"]) == (91.0, 1.0)
-    assert np.isnan(table.loc["image-ce", "gain_over_ce"])
+    assert np.isnan(table.loc["image-ce", "gain"])
     assert gain("image-bkd", both) == (3.0, pytest.approx(4.302653, rel=1e-6), 3)  # differences 2, 2, 5
     row = table.loc["image-bkd"]
-    assert (row["gain_over_ce"], row["teacher_top1"], row["seeds"], row["split"]) == (3.0, 98.0, 3, "stratified")
+    assert (row["gain"], row["teacher_top1"], row["seeds"], row["split"]) == (3.0, 98.0, 3, "stratified")
     assert (row["ece"], row["footprint_bytes"], row["activation_sparsity"]) == (4.5, 5678, 0.875)
     assert (row["effective_macs"], row["effective_acs"], row["dense_operations"]) == (400.0, 1800.0, 16000.0)
     assert (row["published"], row["published_source"], row["published_grade"]) == (95.29, "README of the authors", "P")
+
+
+def test_a_gain_over_the_row_that_is_named(collect_rows):
+    rows = {"ce": CE, "plain": BKD, "blurred": {**BKD, "over": "plain", "method_settings": {"blur_ratio": 0.5}}}
+    top1 = {"ce": (90.0, 92.0, 91.0), "plain": (92.0, 94.0, 96.0), "blurred": (93.0, 94.0, 98.0)}
+    collected = collect_rows(rows, top1)
+    table = tables.numbers(collected).set_index("row")
+    assert table["gain_over"].dropna().to_dict() == {"plain": "ce", "blurred": "plain"}
+    assert table["gain"].tolist()[1:] == [3.0, 1.0]
+    assert np.isnan(table.loc["blurred", "gap_closed"]), "a share of the way from the baseline to the teacher"
+    read = tables.for_reading(collected, Sources(collected.params)).set_index("row")["gain"]
+    assert read["plain"] == "+3.00 ± 4.30 (too few seeds)"
+    assert read["blurred"] == "+1.00 ± 2.48 (over plain, too few seeds)"  # differences 1, 0, 2
+    line = comparison.for_reading(collected, Sources(collected.params)).iloc[-1]
+    assert line["gain"] == "+1.00 ± 2.48 (BKD over plain, too few seeds)"
+    assert line["verdicts"] == "too few seeds: BKD over plain"
 
 
 def test_what_is_read(both):

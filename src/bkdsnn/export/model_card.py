@@ -19,7 +19,7 @@ _TEXT = """\
 |---|---|
 | this network (seed {seed}, last epoch) | {top1:.2f} |
 | its row, mean ± standard deviation over {seeds} seeds | {mean} |
-| gain of the row over cross-entropy alone, paired by seed | {gain} |
+| gain of the row over {over}, paired by seed | {gain} |
 | verdict | {verdict} |
 | teacher ({teacher}) | {teacher_top1} |
 
@@ -78,8 +78,9 @@ def _text(card: dict, row: dict[str, str], metrics: dict, *, title: str, name: s
         top1=metrics["test_top1"],
         seeds=row["seeds"],
         mean=_spread(row["top1_mean"], row["top1_std"]),
-        gain=_spread(row["gain_over_ce"], row["gain_ci95"], sign="+"),
+        gain=_spread(row["gain"], row["gain_ci95"], sign="+"),
         verdict=row["gain_verdict"] or "–",
+        over=row["gain_over"] or "–",
         teacher=run["teacher"] or "none",
         teacher_top1=_number(row["teacher_top1"]),
         samples=metrics["test_samples"],

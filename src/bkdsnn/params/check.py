@@ -15,6 +15,7 @@ def check(params: Params) -> None:
     _check_labels(params)
     _check_as_published(params)
     _check_baselines(params)
+    _check_over(params)
     check_knobs(params)
     check_runs(params)
     _check_fit(params)
@@ -85,6 +86,21 @@ def _check_baselines(params: Params) -> None:
             raise InputError(
                 f"{FILE}: rows.{key}: a second baseline beside rows.{other}, of the same dataset, student and recipe: "
                 "gains are over one of them"
+            )
+
+
+def _check_over(params: Params) -> None:
+    """A gain that is over a named row is over another one that saw the same samples."""
+    for key, row in params.rows.items():
+        if row.over is None:
+            continue
+        _known(f"rows.{key}.over", row.over, params.rows)
+        if row.over == key:
+            raise InputError(f"{FILE}: rows.{key}.over: '{key}': wanted another row, or null (the baseline)")
+        if params.rows[row.over].dataset != row.dataset:
+            raise InputError(
+                f"{FILE}: rows.{key}.over: '{row.over}' has the data set '{params.rows[row.over].dataset}', "
+                f"the row '{row.dataset}': their accuracies are not of the same samples"
             )
 
 

@@ -14,13 +14,13 @@ HOW = "params.yaml was edited by hand where only the composition takes effect: u
 def check_runs(params: Params) -> None:
     """The runs are those of the rows and seeds; only a run's `method_settings` may have been edited by hand."""
     plain = params.model_dump(mode="json")
-    if made := ", ".join(sorted({run.table for run in params.runs.values()} - {params.table})):
-        raise InputError(
-            f"{FILE}: table: '{params.table}', but the runs are those of {made}; {HOW.format('table=NAME')}"
-        )
+    table = params.same_runs_as or params.table
+    if made := ", ".join(sorted({params.runs_table, *(run.table for run in params.runs.values())} - {table})):
+        where = "same_runs_as" if params.same_runs_as else "table"
+        raise InputError(f"{FILE}: {where}: '{table}', but the runs are those of {made}; {HOW.format('table=NAME')}")
     if both := sorted(set(params.runs) & set(params.teachers)):
         raise InputError(f"{FILE}: teachers.{both[0]}: a run is called so too, and their results lie side by side")
-    expected = runs_of(rows=plain["rows"], seeds=params.seeds, table=params.table, parts=plain)
+    expected = runs_of(rows=plain["rows"], seeds=params.seeds, table=table, parts=plain)
     if set(expected) != set(params.runs):
         odd = sorted(set(expected) ^ set(params.runs))[0]
         raise InputError(

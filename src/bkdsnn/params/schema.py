@@ -107,7 +107,10 @@ class Published(Closed):
 
 
 class Row(Closed):
-    """A line of a table: its parts by name, the method settings that differ from the part's, what was published."""
+    """A line of a table: its parts by name, the method settings that differ from the part's, what was published.
+
+    over: the row that its gain is over; null: the baseline of the same data, student and recipe.
+    """
 
     dataset: Key
     student: Key
@@ -116,6 +119,7 @@ class Row(Closed):
     recipe: Key
     method_settings: dict[str, Any] = Field(default_factory=dict)
     published: Published | None = None
+    over: Key | None = None
 
 
 class Run(Closed):
@@ -169,6 +173,8 @@ class Params(Closed):
     methods: dict[Key, MethodPart]
     recipes: dict[Key, Recipe]
     rows: dict[Key, Row] = Field(min_length=1)
+    same_runs_as: Key | None = None
+    runs_table: Key
     runs: dict[DerivedKey, Run] = Field(min_length=1)
     teacher_runs: dict[Key, TeacherRun]
     caches: dict[DerivedKey, CacheEntry]

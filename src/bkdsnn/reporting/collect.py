@@ -125,7 +125,9 @@ def collect(folder: Path, params: Params, *, data_sha256: dict[str, str]) -> Col
             data=data_sha256.get(run.dataset),
             teacher=_weights(run, evaluated),
         )
-    return Collected(params, evaluated, problems, _strays(folder, known={*teachers, *params.runs}))
+    # Other runs in the folder of another table are that table's own.
+    strays = [] if params.same_runs_as else _strays(folder, known={*teachers, *params.runs})
+    return Collected(params, evaluated, problems, strays)
 
 
 def _strays(folder: Path, *, known: set[str]) -> list[str]:

@@ -76,7 +76,8 @@ def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
 
 
 NOTE = (
-    "Gain: of the method that is named over the baseline of the same seeds; verdicts: of all methods over it. "
+    "Gain: of the method that is named over the baseline (or the row that is named), of the same seeds; verdicts: of "
+    "all methods. "
     "Difference: ours - published. Firing rate and energy (a relative estimate): of the baseline → of the method that "
     "gains."
 )
@@ -114,7 +115,7 @@ def _gain(line: Line, found: dict[str, Verdict], collected: Collected) -> str:
     over = gain(line.main, collected) if line.main else None
     if over is None:
         return EMPTY
-    said = f"{_label(line.main, collected.params)}, {found[line.main].word}"
+    said = f"{_compared(line.main, collected.params)}, {found[line.main].word}"
     return f"{with_spread(over.mean, over.half, sign='+')} ({said})"
 
 
@@ -122,7 +123,7 @@ def verdicts_of(line: Line, found: dict[str, Verdict], params: Params) -> str:
     """`better: BKD; undecided: logits, mixed`, in the order of the columns."""
     rows = [row for method in columns(params) if (row := line.cells.get(method)) in found]
     words = dict.fromkeys(found[row].word for row in rows)
-    named = {word: ", ".join(_label(row, params) for row in rows if found[row].word == word) for word in words}
+    named = {word: ", ".join(_compared(row, params) for row in rows if found[row].word == word) for word in words}
     return "; ".join(f"{word}: {labels}" for word, labels in named.items()) or EMPTY
 
 
@@ -149,6 +150,12 @@ def _change(line: Line, name: str, collected: Collected) -> str:
 
 def _label(row: str, params: Params) -> str:
     return label(method_of(params.rows[row], params), params)
+
+
+def _compared(row: str, params: Params) -> str:
+    """`BKD`, or `BKD over kdsnn` where its gain is not over the baseline."""
+    over = params.rows[row].over
+    return f"{_label(row, params)} over {over}" if over else _label(row, params)
 
 
 def _one(values: set) -> str:

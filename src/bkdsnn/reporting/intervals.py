@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from bkdsnn.reporting.collect import Collected
-from bkdsnn.reporting.methods import baseline_of
+from bkdsnn.reporting.methods import reference_of
 
 
 class Gain(NamedTuple):
@@ -50,13 +50,13 @@ def average(row: str, name: str, collected: Collected) -> float:
 
 
 def differences(row: str, collected: Collected) -> np.ndarray:
-    """A row's top-1 less that of its CE row, in points, by the seeds that both have; empty for a CE row."""
+    """A row's top-1 less that of the row its gain is over, in points, by the seeds that both have; empty for a baseline."""
     own, baseline = _pairs(row, collected)
     return own - baseline
 
 
 def gain(row: str, collected: Collected) -> Gain | None:
-    """A row's gain over its CE row in points, paired by the seeds that both have; None without a pair."""
+    """A row's gain over its CE row, or the one it names, in points, paired by the seeds that both have; None without a pair."""
     values = differences(row, collected)
     return Gain(*paired_interval(values), len(values)) if len(values) else None
 
@@ -66,11 +66,11 @@ def gap_closed(row: str, collected: Collected) -> Gain | None:
 
     The divisor is one number, the teacher less the mean of the paired CE runs, so that the shares differ from 0 as the
     gains do: the gain's test is theirs too. Their interval takes the divisor as known. None where it cannot be told
-    from 0, that is where the teacher is not above the 95 % interval of the CE runs.
+    from 0, that is where the teacher is not above the 95 % interval of the CE runs, or the gain is over another row.
     """
     teacher = collected.evaluated.get(collected.params.rows[row].teacher)
     own, baseline = _pairs(row, collected)
-    if teacher is None or not len(own):
+    if teacher is None or collected.params.rows[row].over or not len(own):
         return None
     mean, half = paired_interval(baseline)
     gap = teacher.metrics.test_top1 - mean
@@ -78,8 +78,8 @@ def gap_closed(row: str, collected: Collected) -> Gain | None:
 
 
 def _pairs(row: str, collected: Collected) -> tuple[np.ndarray, np.ndarray]:
-    """Top-1 of a row and of its CE row, by the seeds that both have."""
-    baseline = baseline_of(collected.params.rows[row], collected.params)
+    """Top-1 of a row and of the row its gain is over, by the seeds that both have."""
+    baseline = reference_of(collected.params.rows[row], collected.params)
     if baseline in (None, row):
         return np.array([]), np.array([])
     own, other = ({run.metrics.seed: run.metrics.test_top1 for run in collected.of_row(key)} for key in (row, baseline))

@@ -46,6 +46,11 @@ def baseline_of(row: Row, params: Params) -> str | None:
     return None
 
 
+def reference_of(row: Row, params: Params) -> str | None:
+    """The key of the row that a row's gain is over: the one that it names, else its baseline."""
+    return row.over or baseline_of(row, params)
+
+
 def _part(method: str, params: Params) -> MethodPart:
     """The first part of the table that is of this method."""
     return next(part for part in params.methods.values() if part.method == method)

@@ -10,6 +10,7 @@ from bkdsnn.reporting import as_published
 from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.intervals import average, gain, gap_closed, mean_and_std, top1, validation_top1
 from bkdsnn.reporting.layout import EMPTY, number, with_problems, with_spread
+from bkdsnn.reporting.methods import reference_of
 from bkdsnn.reporting.notes import Sources
 from bkdsnn.reporting.verdicts import Verdict, as_columns, verdicts
 
@@ -64,7 +65,8 @@ def _record(key: str, verdict: Verdict | None, collected: Collected) -> dict[str
         "problems": ", ".join(f"s{seed} {state}" for seed, state in collected.problems_of_row(key).items()),
         "top1_mean": mean,
         "top1_std": std,
-        "gain_over_ce": over.mean if over else np.nan,
+        "gain": over.mean if over else np.nan,
+        "gain_over": reference_of(row, collected.params) if over else None,
         **as_columns("gain", over, verdict),
         "gap_closed": closed.mean if closed else np.nan,
         **as_columns("gap_closed", closed, verdict),
@@ -83,6 +85,7 @@ def _record(key: str, verdict: Verdict | None, collected: Collected) -> dict[str
 def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
     """The table as text, with the headings of the md and tex."""
     rows = []
+    gained = "gain" if any(row.over for row in collected.params.rows.values()) else "gain over CE"
     for record in _records(collected):
         key, row = record["row"], collected.params.rows[record["row"]]
         rows.append(
@@ -90,8 +93,8 @@ def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
                 "row": key,
                 "top-1 %, last epoch": accuracy(key, collected),
                 "validation top-1 %, last epoch": number(record["validation_top1"], ".2f"),
-                "gain over CE": _judged(record, "gain_over_ce", "gain"),
-                "gap closed, %": _judged(record, "gap_closed", "gap_closed", times=100),
+                gained: _judged(record, "gain", over=row.over),
+                "gap closed, %": _judged(record, "gap_closed", times=100),
                 "top-1 %, validation choice": number(record["top1_validation_choice"], ".2f"),
                 "ECE %": number(record["ece"], ".2f"),
                 "published": sources.cell(row.published),
@@ -135,9 +138,9 @@ def _means(of: Callable[[str, Collected], np.ndarray], collected: Collected) -> 
     return {row: round(float(np.mean(values)), 2) for row in collected.params.rows if len(values := of(row, collected))}
 
 
-def _judged(record: dict, mean: str, name: str, *, times: float = 1.0) -> str:
-    """`+1.00 ± 0.50 (better)`, or a dash."""
+def _judged(record: dict, name: str, *, times: float = 1.0, over: str | None = None) -> str:
+    """`+1.00 ± 0.50 (better)`, `+1.00 ± 0.50 (over kdsnn, better)`, or a dash."""
     if record[f"{name}_verdict"] is None:
         return EMPTY
-    text = with_spread(times * record[mean], times * record[f"{name}_ci95"], sign="+")
-    return f"{text} ({record[f'{name}_verdict']})"
+    text = with_spread(times * record[name], times * record[f"{name}_ci95"], sign="+")
+    return f"{text} ({f'over {over}, ' if over else ''}{record[f'{name}_verdict']})"

@@ -98,7 +98,7 @@ def _collected(name: str) -> Collected:
 
 def _read(folder: Path) -> Collected:
     params = load_params(folder / paths.PARAMS)
-    collected = collect(folder / paths.runs(params.table), params, data_sha256={})
+    collected = collect(folder / paths.runs(params.runs_table), params, data_sha256={})
     problems = {key: (state, what.replace(f"{folder}/", "")) for key, (state, what) in collected.problems.items()}
     return Collected(params, collected.evaluated, problems, collected.strays)
 

@@ -25,9 +25,10 @@ def register(*, table: str | None, row: str | None) -> None:
         params.entry("rows", row)
     if not environment.tracked():
         raise InputError("BKDSNN_TRACKING is off: there is no store to register in")
-    results = paths.runs(params.table)
+    results = paths.runs(params.runs_table)
     key, accuracy = winner(params, results, rows=[row] if row else params.rows)
-    run, source = params.runs[key], paths.student(params.table, key)
+    run = params.runs[key]
+    source = paths.student(run.table, key)
     read_metrics(results / key, of=source)
     print(f"{key}: of the row {run.row}, {accuracy:.2f} % on the validation split in the mean over its seeds")
     with tempfile.TemporaryDirectory() as name:

@@ -103,12 +103,12 @@ def _trials(table: str, row: str, point: list[str], seeds: list[int]) -> list[di
         keys = [f"{row}-s{seed}" for seed in seeds]
         dvc_repro(*[f"train_student@{key}" for key in keys])
         params = load_params()
-        return [_trial(table, key, point, params) for key in keys]
+        return [_trial(key, point, params) for key in keys]
 
 
-def _trial(table: str, key: str, point: list[str], params: Params) -> dict:
+def _trial(key: str, point: list[str], params: Params) -> dict:
     """One trial: its settings, its seed, the card that it was trained by, and validation top-1 (%), last epoch."""
-    history = pd.read_csv(checked(paths.student(table, key), "history.csv"))
+    history = pd.read_csv(checked(paths.student(params.runs_table, key), "history.csv"))
     return {
         **dict(setting.split("=", 1) for setting in point),
         "seed": params.runs[key].seed,

@@ -9,7 +9,7 @@ from bkdsnn.params.settings import settings_of
 from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.figures.style import Drawn, legend, look, panels, plain, short, teachers_of, with_results
 from bkdsnn.reporting.intervals import mean_and_std, paired_interval, top1
-from bkdsnn.reporting.methods import baseline_of
+from bkdsnn.reporting.methods import reference_of
 
 
 def accuracy(collected: Collected) -> list[Drawn]:
@@ -133,14 +133,14 @@ def blur_ratio(collected: Collected) -> list[Drawn]:
         for ratio, row in points.items():
             values = top1(row, collected)
             axis.plot(np.full(len(values), ratio), values, ".", ms=4, color="0.3")
-        _baseline_band(axis, next(iter(points.values())), collected)
+        _reference_band(axis, next(iter(points.values())), collected)
         axis.set(title=f"{dataset}, teacher {teacher}", xlabel="blur_ratio", ylabel="test top-1 (%), last epoch")
         legend(axis)
         plain(axis)
         described += [
             f"{method} on {dataset} at {ratio:g}: {mean:.2f}" for ratio, mean in zip(points, means, strict=True)
         ]
-    caption = "Means over seeds with 95 % intervals, a dot per seed; the grey band is the baseline's interval."
+    caption = "Means over seeds with 95 % intervals, a dot per seed; the grey band is the row that gains are over."
     return [Drawn("blur_ratio", figure, "Accuracy against blur_ratio", caption, f"{'; '.join(described)}.")]
 
 
@@ -162,12 +162,13 @@ def _others(params: Params, row: str) -> str:
     return str(sorted((name, str(value)) for name, value in settings.items() if name != "blur_ratio"))
 
 
-def _baseline_band(axis, row: str, collected: Collected) -> None:
-    baseline = baseline_of(collected.params.rows[row], collected.params)
-    if baseline is None or not collected.of_row(baseline):
+def _reference_band(axis, row: str, collected: Collected) -> None:
+    reference = reference_of(collected.params.rows[row], collected.params)
+    if reference is None or not collected.of_row(reference):
         return
-    mean, half = paired_interval(top1(baseline, collected))
-    axis.axhline(mean, color="0.35", ls=look(1).ls, lw=1, label=f"baseline {mean:.1f} %")
+    mean, half = paired_interval(top1(reference, collected))
+    name = collected.params.rows[row].over or "baseline"
+    axis.axhline(mean, color="0.35", ls=look(1).ls, lw=1, label=f"{name} {mean:.1f} %")
     if not np.isnan(half):
         axis.axhspan(mean - half, mean + half, color="0.5", alpha=0.15, lw=0)
 

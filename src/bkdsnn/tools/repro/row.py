@@ -26,7 +26,7 @@ def row(table: str, name: str, seed: str) -> None:
             raise InputError(f"SEED={seed}: the row '{name}' is as others published it: SEED=0 is its only run")
         with server.running():
             dvc_repro(f"evaluate@{key}")
-        folder = paths.runs(table) / key
+        folder = paths.runs(params.runs_table) / key
         top1 = read_json(folder / "metrics.json")["test_top1"]
         print(f"{folder}: {top1:.2f} % of the test split, last epoch")
 
