@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import write_data
-from made_up_runs import TOP1, made_up_params, write_results
+from made_up_runs import TOP1, made_up_params, made_up_table, write_results
 
 from bkdsnn.reporting.collect import collect
 from bkdsnn.reporting.figures.accuracy import blurred_lines
 from bkdsnn.reporting.figures.datasets import images
 from bkdsnn.reporting.figures.draw import draw_figures
+from bkdsnn.reporting.figures.gains import gains
 from bkdsnn.reporting.figures.style import look
 from bkdsnn.reporting.plots import write_plots
 from bkdsnn.reporting.report import write_tables
@@ -37,7 +38,7 @@ def test_files_are_the_same_bytes_again(collected, tmp_path):
         write_plots(folder, collected)
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert contents[0] == contents[1]
-    figures = {"accuracy", "training_curves", "energy", "firing_rates", "feature_spread", "feature_maps-digits"}
+    figures = {"accuracy", "gains", "training_curves", "energy", "firing_rates", "feature_spread", "feature_maps-digits"}
     figures |= {"grad_cam-digits", "data-digits"}
     tables = {f"{name}.{kind}" for name in ("comparison", "table") for kind in ("md", "csv", "tex")}
     plots = {"learning_curves.csv", "confusion.csv"}
@@ -79,6 +80,20 @@ def test_rows_that_differ_in_blur_ratio_alone_are_a_line(composed, tmp_path):
     assert list(line.items()) == [(0.0, "blur-0"), (0.6, "blur-6")]
     drawn = draw_figures(tmp_path, made, {"digits": write_data(tmp_path / "data", shape=(1, 8, 8))})
     assert "bkd on digits at 0.6: 91.00" in {entry["file"]: entry["alt"] for entry in drawn}["blur_ratio.png"]
+
+
+def test_gains_are_drawn_with_their_verdicts_and_what_they_are_over(composed):
+    rows = {"ce": CE, "higher": BKD, "lower": BKD, "alike": {**BKD, "over": "higher"}}
+    high, noise = (92.0, 94.1, 93.0, 91.0, 95.2), (0.5, -0.5, 0.2, -0.3, 0.1)
+    top1 = {"ce": (90.0, 92.0, 91.0, 89.0, 93.0), "higher": high, "lower": (85.0, 87.1, 86.0, 84.0, 88.2)}
+    top1["alike"] = tuple(map(sum, zip(high, noise, strict=True)))
+    (drawn,) = gains(made_up_table(made_up_params(composed, rows=rows, seeds=5), top1))
+    assert drawn.alt == "Mean gains: higher +2.06 (better), lower -4.94 (worse), alike over higher +0.00 (undecided)."
+
+
+def test_a_table_of_one_row_has_no_gains(composed):
+    params = made_up_params(composed, rows={"ce": CE})
+    assert gains(made_up_table(params, {"ce": (90.0, 92.0, 91.0)})) == []
 
 
 def test_a_class_may_be_called_what_a_formula_looks_like(tmp_path):

@@ -15,7 +15,7 @@ from bkdsnn.reporting.methods import reference_of
 def accuracy(collected: Collected) -> list[Drawn]:
     """Top-1 by row: a mark per seed, the mean with its 95 % interval, the teacher as a dashed line."""
     groups = with_results(collected)
-    figure, axes = panels(len(groups), width=3.8, height=3.6)
+    figure, axes = panels(len(groups), width=max(3.8, 0.36 * max(map(len, groups.values()))), height=3.6)
     described = []
     for axis, (dataset, rows) in zip(axes[0], groups.items(), strict=True):
         for place, key in enumerate(rows):
