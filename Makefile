@@ -121,7 +121,7 @@ publish: $(READY) ## a student as a folder for Hugging Face (STUDENT=image-bkd-s
 	@$(RUN) python -m bkdsnn.tools.publish "$(STUDENT)" "$(PUSH)" "$(REPO)"
 
 .PHONY: readme
-readme: $(READY) ## the committed table into README.md, and what was measured on GPUs into docs/speed.md
+readme: $(READY) ## committed tables, trials and measurements into README.md and docs/
 	$(RUN) python -m bkdsnn.tools.readme
 
 .PHONY: page

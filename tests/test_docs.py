@@ -21,8 +21,7 @@ from bkdsnn import environment
 from bkdsnn.contracts import NetOutput
 from bkdsnn.errors import InputError
 from bkdsnn.tools.clone import Clone
-from bkdsnn.tools.gpu_check import committed
-from bkdsnn.tools.readme import END, START, with_gpus, with_table
+from bkdsnn.tools.readme import MADE, refreshed
 
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -40,45 +39,17 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-# The README's table.
+# What is made of results.
 
 
 def test_the_readme_is_short():
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(START)
-    assert len((before + rest.partition(END)[2]).split()) <= WORDS
+    assert len(MADE.sub("", TEXTS[README]).split()) <= WORDS
 
 
-def test_the_table_is_the_generated_one():
-    table = (ROOT / "results/tables/digits/comparison.md").read_text(encoding="utf-8")
-    assert with_table(TEXTS[README], table) == TEXTS[README]
-
-
-def test_what_gpus_were_measured_to_do_is_the_generated_text():
-    text = TEXTS[ROOT / "docs/speed.md"]
-    assert with_gpus(text, committed.measured()) == text
-
-
-TABLE = r"""# Title
-
-| data set   | student   | parameters   | BKD      | gain   | energy (µJ)   |
-|:-----------|:----------|-------------:|:---------|:-------|:--------------|
-| a          | b         | 1            | 2 \| 3   | +1     | 0.1 → 0.2     |
-
-- A note with | in it.
-"""
-
-
-def test_columns_and_notes_are_left_to_the_whole_table():
-    made = with_table(f"before\n{START}old\n{END}after\n", TABLE)
-    short = "| data set | student | BKD | gain |\n| :--- | :--- | :--- | :--- |\n| a | b | 2 \\| 3 | +1 |\n"
-    assert made == f"before\n{START}\n{short}\n{END}after\n"
-    assert with_table(made, TABLE) == made
-
-
-def test_a_readme_without_marks_is_refused():
-    with pytest.raises(InputError, match="marks"):
-        with_table("text", TABLE)
+@pytest.mark.parametrize("path", TEXTS, ids=name)
+def test_what_is_made_of_results_is_what_they_make(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert refreshed(TEXTS[path], where=name(path)) == TEXTS[path]
 
 
 # What is named is there.

@@ -60,7 +60,13 @@ def metrics(**hashes):
 
 
 def write_table(path, *, row):
-    gain = {"gain": "0.154", "gain_over": "image-ce", "gain_ci95": "0.6", "gain_verdict": "undecided", "teacher_top1": "97.76"}
+    gain = {
+        "gain": "0.154",
+        "gain_over": "image-ce",
+        "gain_ci95": "0.6",
+        "gain_verdict": "undecided",
+        "teacher_top1": "97.76",
+    }
     line = {"row": row, "seeds": "8", "top1_mean": "92.7525", "top1_std": "1.4", **gain}
     with path.open("w", newline="") as file:
         csv.DictWriter(file, line).writeheader()

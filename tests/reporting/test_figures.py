@@ -38,7 +38,15 @@ def test_files_are_the_same_bytes_again(collected, tmp_path):
         write_plots(folder, collected)
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert contents[0] == contents[1]
-    figures = {"accuracy", "gains", "training_curves", "energy", "firing_rates", "feature_spread", "feature_maps-digits"}
+    figures = {
+        "accuracy",
+        "gains",
+        "training_curves",
+        "energy",
+        "firing_rates",
+        "feature_spread",
+        "feature_maps-digits",
+    }
     figures |= {"grad_cam-digits", "data-digits"}
     tables = {f"{name}.{kind}" for name in ("comparison", "table") for kind in ("md", "csv", "tex")}
     plots = {"learning_curves.csv", "confusion.csv"}

@@ -50,13 +50,13 @@ def average(row: str, name: str, collected: Collected) -> float:
 
 
 def differences(row: str, collected: Collected) -> np.ndarray:
-    """A row's top-1 less that of the row its gain is over, in points, by the seeds that both have; empty for a baseline."""
+    """A row's top-1 less that of the row its gain is over, in points, by their common seeds; empty for a baseline."""
     own, baseline = _pairs(row, collected)
     return own - baseline
 
 
 def gain(row: str, collected: Collected) -> Gain | None:
-    """A row's gain over its CE row, or the one it names, in points, paired by the seeds that both have; None without a pair."""
+    """A row's gain over its CE row, or the one it names, in points, paired by seed; None without a pair."""
     values = differences(row, collected)
     return Gain(*paired_interval(values), len(values)) if len(values) else None
 

@@ -29,7 +29,7 @@ def gains(collected: Collected) -> list[Drawn]:
         axis.set_title(dataset, loc="left")
         plain(axis, grid="x")
     caption = (
-        "Gain over cross-entropy, or the row that is named: a stroke per pair of seeds, the mean with its 95 % interval; "
+        "Gain over cross-entropy, or the named row: a stroke per pair of seeds, the mean with its 95 % interval; "
         f"a green triangle is {BETTER}, a red one {WORSE}, grey is neither."
     )
     return [Drawn("gains", figure, "Gain by row", caption, f"Mean gains: {', '.join(described)}.")]

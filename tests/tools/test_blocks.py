@@ -1,0 +1,129 @@
+"""Blocks of documents that are made of committed results, and the trials behind a table's settings."""
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from bkdsnn import paths
+from bkdsnn.errors import InputError
+from bkdsnn.params.read import validated
+from bkdsnn.params.schema import Params
+from bkdsnn.params.settings import settings_of
+from bkdsnn.tools import blocks
+from bkdsnn.tools.parts import composed
+from bkdsnn.tools.readme import refreshed
+
+TABLE = r"""# Title
+
+| data set   | student   | parameters   | BKD      | gain   | energy (µJ)   |
+|:-----------|:----------|-------------:|:---------|:-------|:--------------|
+| a          | b         | 1            | 2 \| 3   | +1     | 0.1 → 0.2     |
+
+- A note with | in it.
+- Mean ± standard deviation over seeds (0, 1).
+"""
+CSV = """row,top1_mean,top1_std,gain,gain_over,gain_ci95,gain_p_holm,gap_closed,teacher_top1,T,seeds,gain_verdict
+ce,60.0,1.0,,,,,,,4,5,
+kd,61.0,1.0,1.0,ce,2.0,0.4,0.1,70.0,4,5,undecided
+tks,55.0,0.5,-5.0,ce,1.0,0.001,,,4,5,worse
+bkd,64.0,0.5,4.0,ce,0.5,0.001,0.4,70.0,4,5,better
+mixed,64.5,0.5,3.5,kd,0.5,0.002,,70.0,4,5,better
+"""
+TRIALS = {
+    "bkd": "methods.bkd.settings.feature_weight,recipes.x.epochs,seed,validation_top1\n0.2,2,9,50\n0.02,2,9,60.25\n",
+    "kd": "methods.kd.settings.logits_weight,recipes.digits.epochs,seed,validation_top1\n3,2,9,58\n1,2,9,58\n",
+}
+
+
+@pytest.fixture
+def committed(tmp_path, monkeypatch):
+    """A project with one table and the trials of two of its rows."""
+    monkeypatch.chdir(tmp_path)
+    for folder in (paths.tables("small"), paths.tuning("small", "bkd").parent):
+        folder.mkdir(parents=True)
+    (paths.tables("small") / "comparison.md").write_text(TABLE)
+    (paths.tables("small") / "table.md").write_text(TABLE)
+    (paths.tables("small") / "table.csv").write_text(CSV)
+    for row, trials in TRIALS.items():
+        paths.tuning("small", row).write_text(trials)
+
+
+def cells(markdown: str) -> list[list[str]]:
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
+def document(kind: str, content: str) -> str:
+    return f"before\n<!-- made: {kind} -->\n{content}<!-- end -->\nafter\n"
+
+
+def test_columns_and_notes_are_left_to_the_whole_table(committed):
+    short = "| data set | student | BKD | gain |\n| :--- | :--- | :--- | :--- |\n| a | b | 2 \\| 3 | +1 |\n"
+    assert blocks.comparison("small") == short
+    made = refreshed(document("comparison small", "old\n"), where="README.md")
+    assert made == document("comparison small", f"\n{short}\n")
+    assert refreshed(made, where="README.md") == made
+
+
+def test_rows_come_best_first_with_what_they_are_compared_with(committed):
+    head, _, *body = cells(blocks.rows("small"))
+    assert [line[0] for line in body] == ["mixed", "bkd", "kd", "ce", "tks"]
+    assert dict(zip(head, body[0], strict=True)) == {
+        "row": "mixed",
+        "test top-1 %": "64.50 ± 0.50",
+        "gain over": "kd",
+        "gain": "+3.50 ± 0.50",
+        "verdict": "better",
+        "p, corrected": "0.002",
+        "gap closed, %": "–",
+        "teacher %": "70.00",
+        "T": "4",
+        "seeds": "5",
+    }
+    assert body[3][2:9] == ["–", "–", "–", "–", "–", "–", "4"]
+    assert blocks.rows("small").endswith("\n\n- Mean ± standard deviation over seeds (0, 1).\n")
+
+
+def test_gains_are_listed_by_verdict(committed):
+    assert blocks.gains("small").splitlines() == [
+        "- **better**: bkd over ce +4.00 ± 0.50, mixed over kd +3.50 ± 0.50.",
+        "- **worse**: tks over ce -5.00 ± 1.00.",
+        "- **undecided**: kd over ce +1.00 ± 2.00.",
+    ]
+
+
+def test_trials_are_listed_with_the_choice_the_smallest_of_equal_ones(committed):
+    assert cells(blocks.trials("small"))[2:] == [
+        ["bkd", "feature_weight", "0.02, 0.2", "60.2, 50.0", "0.02"],
+        ["kd", "logits_weight", "1, 3", "58.0, 58.0", "1"],
+    ]
+
+
+def test_a_table_that_is_not_made_is_told(committed):
+    with pytest.raises(InputError, match=r"results/tables/large/table.csv: missing; run `dvc repro`"):
+        blocks.gains("large")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("<!-- made: rows small -->\n", "README.md: every `<!-- made: KIND OF -->` has its `<!-- end -->`"),
+        ("<!-- end -->\n", "README.md: every"),
+        (document("verdict small", ""), "made: verdict -->: no such kind; there are comparison, rows, gains"),
+    ],
+)
+def test_marks_that_say_nothing_are_told(committed, text, told):
+    with pytest.raises(InputError, match=told):
+        refreshed(text, where="README.md")
+
+
+TUNED = sorted(file.stem.removeprefix("cifar10-cpu-") for file in (ROOT / "results/tuning").glob("cifar10-cpu-*.csv"))
+
+
+@pytest.mark.parametrize("row", TUNED)
+def test_the_table_has_the_weight_that_its_trials_chose(row):
+    params = validated(Params, composed("table=cifar10-cpu"), where="")
+    trials = pd.read_csv(ROOT / paths.tuning("cifar10-cpu", row))
+    (setting,) = [name for name in trials.columns if name.startswith("methods.")]
+    assert len(trials) == 3
+    assert settings_of(params.rows[row], params)[setting.rpartition(".")[2]] == blocks.chosen(trials, setting)
