@@ -15,10 +15,12 @@ log = logging.getLogger("bkdsnn")
 def check_params() -> None:
     from bkdsnn.teachers.fit import check_fit  # torch, seconds of imports, after what needs none of it
     from bkdsnn.teachers.preprocessing import preprocessing_notes
+    from bkdsnn.tools.compose import check_same_runs
 
     params = load_params()
     check(params)
     check_fit(params)
+    check_same_runs(params)
     for note in preprocessing_notes(params):
         log.warning(note)
     with new_folder(paths.CARDS) as folder:

@@ -52,6 +52,24 @@ def test_what_is_made_of_results_is_what_they_make(path, monkeypatch):
     assert refreshed(TEXTS[path], where=name(path)) == TEXTS[path]
 
 
+def test_the_documents_that_have_numbers_of_results_make_them():
+    made = {
+        name(path): {found[:2] for found in MADE.findall(text)} for path, text in TEXTS.items() if MADE.search(text)
+    }
+    assert made == {
+        "README.md": {("comparison", "digits")},
+        "docs/speed.md": {("gpus", "")},
+        "docs/findings.md": {
+            *(
+                ("gains", table)
+                for table in ("cifar10-cpu", *(f"ablation-{of}-cpu" for of in ("blur", "restore", "loss")))
+            ),
+            ("rows", "cifar10-cpu"),
+            ("trials", "cifar10-cpu"),
+        },
+    }
+
+
 # What is named is there.
 
 

@@ -3,12 +3,11 @@
 import pytest
 
 from bkdsnn.errors import InputError
-from bkdsnn.params import cards
 from bkdsnn.params.check import check
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Params, Published
 from bkdsnn.params.settings import settings_of
-from bkdsnn.tools.compose import check_table
+from bkdsnn.tools.compose import check_same_runs, check_table
 from bkdsnn.tools.parts import composed
 
 ABLATIONS = [f"ablation-{name}" for name in ("blur", "layers", "loss", "restore", "temperature")]
@@ -42,9 +41,45 @@ def tables():
 def test_the_ablations_on_one_core_are_rows_of_the_comparison_and_train_nothing(table):
     home, own = (validated(Params, composed(f"table={name}"), where="") for name in ("cifar10-cpu", table))
     check(own)
-    assert {key: cards.of_run(own, key) for key in own.runs} == {key: cards.of_run(home, key) for key in own.runs}
+    check_same_runs(own)
     assert own.runs_table == home.runs_table == "cifar10-cpu"
-    assert [own.rows[row].over for row in own.rows].count(None) < len(own.rows), "a question of its own"
+    assert own.seeds == home.seeds
+    assert any(row.over for row in own.rows.values()), "a question of its own"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["same_runs_as=cifar10-cpus"], "table 'cifar10-cpus': there is none; there are ablation-"),
+        (["same_runs_as=ablation-blur-cpu"], "same_runs_as: 'ablation-blur-cpu': the table itself; wanted another one"),
+        (
+            ["same_runs_as=digits"],
+            "same_runs_as: table 'digits' has no runs.ce-s0; -S same_runs_as=null gives this table",
+        ),
+        (
+            ["methods.bkd.settings.feature_weight=5"],
+            "runs.blur-000-s0 has another method than that of table 'cifar10-cpu'",
+        ),
+        (["teachers.resnet-tiny-cifar.seed=5"], "teachers.resnet-tiny-cifar has another teacher than that of table"),
+        (["datasets.cifar10.settings.split.seed=5"], "datasets.cifar10 has another settings than that of table"),
+    ],
+)
+def test_a_table_that_would_replace_the_runs_it_shows_is_told(overrides, told):
+    params = validated(Params, composed("table=ablation-blur-cpu", *overrides), where="")
+    check(params)
+    with pytest.raises(InputError) as error:
+        check_same_runs(params)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "overrides", [["blur_ratio=0.2", "seeds=[7]"], ["methods.bkd.settings.feature_weight=5", "same_runs_as=null"]]
+)
+def test_knobs_are_turned_for_both_tables_and_a_table_may_have_runs_of_its_own(overrides):
+    params = validated(Params, composed("table=ablation-blur-cpu", *overrides), where="")
+    check_same_runs(params)
+    assert params.runs_table == (params.same_runs_as or "ablation-blur-cpu")
 
 
 @pytest.mark.parametrize("table", BY_HAND)

@@ -7,7 +7,7 @@ from conftest import write_data
 from made_up_runs import TOP1, made_up_params, made_up_table, write_results
 
 from bkdsnn.reporting.collect import collect
-from bkdsnn.reporting.figures.accuracy import blurred_lines
+from bkdsnn.reporting.figures.accuracy import blur_ratio, blurred_lines
 from bkdsnn.reporting.figures.datasets import images
 from bkdsnn.reporting.figures.draw import draw_figures
 from bkdsnn.reporting.figures.gains import gains
@@ -88,6 +88,19 @@ def test_rows_that_differ_in_blur_ratio_alone_are_a_line(composed, tmp_path):
     assert list(line.items()) == [(0.0, "blur-0"), (0.6, "blur-6")]
     drawn = draw_figures(tmp_path, made, {"digits": write_data(tmp_path / "data", shape=(1, 8, 8))})
     assert "bkd on digits at 0.6: 91.00" in {entry["file"]: entry["alt"] for entry in drawn}["blur_ratio.png"]
+
+
+def test_the_band_of_a_line_is_what_its_rows_gain_over(composed, tmp_path):
+    rows = {
+        f"blur-{number}": {**BKD, "over": "other", "method_settings": {"blur_ratio": number / 10}} for number in (6, 0)
+    }
+    rows |= {"ce": CE, "other": {**BKD, "method_settings": {"feature_weight": 0.1}}}
+    params = made_up_params(composed, rows=rows)
+    write_results(
+        tmp_path / "runs", params, top1={**dict.fromkeys(rows, (90.0, 92.0, 91.0)), "other": (80.0, 82.0, 81.0)}
+    )
+    (drawn,) = blur_ratio(collect(tmp_path / "runs", params, data_sha256={}))
+    assert [text.get_text() for text in drawn.figure.axes[0].get_legend().get_texts()] == ["other 81.0 %", "bkd"]
 
 
 def test_gains_are_drawn_with_their_verdicts_and_what_they_are_over(composed):

@@ -13,6 +13,7 @@ from bkdsnn.reporting.collect import Collected, collect
 from bkdsnn.reporting.intervals import gain, mean_and_std, paired_interval
 from bkdsnn.reporting.notes import Sources
 from bkdsnn.reporting.report import write_tables
+from bkdsnn.reporting.verdicts import verdicts
 
 CE, BKD = {"of": "image-ce"}, {"of": "image-bkd"}
 VIT, DVS = {"of": "image-vit"}, {"of": "dvs-mixed"}
@@ -76,6 +77,20 @@ def test_a_gain_over_the_row_that_is_named(collect_rows):
     line = comparison.for_reading(collected, Sources(collected.params)).iloc[-1]
     assert line["gain"] == "+1.00 ± 2.48 (BKD over plain, too few seeds)"
     assert line["verdicts"] == "too few seeds: BKD over plain"
+
+
+def test_a_table_that_shows_another_s_runs_judges_its_own_questions_alone(collect_rows):
+    rows = {"ce": CE, "plain": BKD, "blurred": {**BKD, "over": "plain", "method_settings": {"blur_ratio": 0.5}}}
+    made = collect_rows(rows)
+    shown = Collected(made.params.model_copy(update={"same_runs_as": "tiny"}), made.evaluated, {}, [])
+    table = tables.numbers(shown).set_index("row")
+    assert table["gain_over"].dropna().to_dict() == {"blurred": "plain"}
+    assert table["gain_verdict"].dropna().to_dict() == {"blurred": "too few seeds"}
+    assert set(verdicts(shown)) == {"blurred"}
+    numbers = comparison.numbers(shown).iloc[-1]
+    assert (numbers["gain_of"], numbers["gain_over"]) == ("blurred", "plain")
+    read = tables.for_reading(shown, Sources(shown.params)).set_index("row")["gain"]
+    assert (read["ce"], read["plain"]) == ("–", "–")
 
 
 def test_what_is_read(both):

@@ -30,8 +30,11 @@ bkd,64.0,0.5,4.0,ce,0.5,0.001,0.4,70.0,4,5,better
 mixed,64.5,0.5,3.5,kd,0.5,0.002,,70.0,4,5,better
 """
 TRIALS = {
-    "bkd": "methods.bkd.settings.feature_weight,recipes.x.epochs,seed,validation_top1\n0.2,2,9,50\n0.02,2,9,60.25\n",
-    "kd": "methods.kd.settings.logits_weight,recipes.digits.epochs,seed,validation_top1\n3,2,9,58\n1,2,9,58\n",
+    "image-bkd": "methods.bkd.settings.feature_weight,seed,params_sha256,validation_top1\n0.2,9,a,50\n0.02,9,b,60.25\n",
+    "image-mixed": (
+        "methods.mixed.settings.logits_weight,methods.mixed.settings.temperature,seed,params_sha256,validation_top1\n"
+        "3,2,9,a,59\n3,2,8,b,57\n1,2,9,c,61\n1,2,8,d,51\n1,4,8,e,\n"
+    ),
 }
 
 
@@ -45,7 +48,7 @@ def committed(tmp_path, monkeypatch):
     (paths.tables("small") / "table.md").write_text(TABLE)
     (paths.tables("small") / "table.csv").write_text(CSV)
     for row, trials in TRIALS.items():
-        paths.tuning("small", row).write_text(trials)
+        paths.tuning("digits", row).write_text(trials)
 
 
 def cells(markdown: str) -> list[list[str]]:
@@ -92,15 +95,41 @@ def test_gains_are_listed_by_verdict(committed):
     ]
 
 
-def test_trials_are_listed_with_the_choice_the_smallest_of_equal_ones(committed):
-    assert cells(blocks.trials("small"))[2:] == [
-        ["bkd", "feature_weight", "0.02, 0.2", "60.2, 50.0", "0.02"],
-        ["kd", "logits_weight", "1, 3", "58.0, 58.0", "1"],
+def test_trials_are_means_over_their_seeds_and_the_best_is_chosen(committed):
+    assert cells(blocks.trials("digits"))[2:] == [
+        ["image-bkd", "feature_weight", "0.02, 0.2", "60.2, 50.0", "0.02"],
+        ["image-mixed", "logits_weight, temperature", "1 / 2, 1 / 4, 3 / 2", "56.0, nan, 58.0", "3 / 2"],
     ]
 
 
+def test_of_equal_trials_the_smallest_is_chosen():
+    trials = pd.DataFrame({"methods.kd.settings.weight": [3, 1], "seed": [9, 9], "validation_top1": [58.0, 58.0]})
+    assert blocks.validation(trials).idxmax() == 1
+
+
+def test_a_table_without_trials_is_told(committed):
+    with pytest.raises(InputError, match="tiny-ROW.csv: no row of the table 'tiny' has trials: `make tune`"):
+        blocks.trials("tiny")
+
+
+def test_rows_without_results_leave_the_numbers_of_others_as_they_are(committed):
+    file = paths.tables("small") / "table.csv"
+    file.write_text(CSV + "nld,,,,,,,,70.0,,0,\n")
+    *_, last = cells(blocks.rows("small"))
+    assert last == ["nld", "–", "–", "–", "–", "–", "–", "70.00", "–", "0"]
+    assert cells(blocks.rows("small"))[2][8] == "4"
+    file.write_text("\n".join(CSV.splitlines()[:2]) + "\n")
+    assert blocks.gains("small") == "No row of it has a gain yet.\n"
+
+
+def test_a_table_of_another_version_is_told(committed):
+    (paths.tables("small") / "table.csv").write_text(CSV.replace("gain,", "gain_over_ce,", 1))
+    with pytest.raises(InputError, match="no column 'gain'; `make params TABLE=small` and `make repro` make it"):
+        blocks.gains("small")
+
+
 def test_a_table_that_is_not_made_is_told(committed):
-    with pytest.raises(InputError, match=r"results/tables/large/table.csv: missing; run `dvc repro`"):
+    with pytest.raises(InputError, match=r"results/tables/large/table.csv: missing; `make params TABLE=large`"):
         blocks.gains("large")
 
 
@@ -117,13 +146,22 @@ def test_marks_that_say_nothing_are_told(committed, text, told):
         refreshed(text, where="README.md")
 
 
-TUNED = sorted(file.stem.removeprefix("cifar10-cpu-") for file in (ROOT / "results/tuning").glob("cifar10-cpu-*.csv"))
+@pytest.fixture(scope="module")
+def params():
+    return validated(Params, composed("table=cifar10-cpu"), where="")
 
 
-@pytest.mark.parametrize("row", TUNED)
-def test_the_table_has_the_weight_that_its_trials_chose(row):
-    params = validated(Params, composed("table=cifar10-cpu"), where="")
-    trials = pd.read_csv(ROOT / paths.tuning("cifar10-cpu", row))
-    (setting,) = [name for name in trials.columns if name.startswith("methods.")]
-    assert len(trials) == 3
-    assert settings_of(params.rows[row], params)[setting.rpartition(".")[2]] == blocks.chosen(trials, setting)
+def test_every_method_with_a_setting_of_its_own_was_tuned_and_the_table_has_what_the_trials_chose(params):
+    tuned = {method: ROOT / paths.tuning("cifar10-cpu", method) for method in set(params.methods) - {"ce"}}
+    for row, file in tuned.items():
+        trials = pd.read_csv(file)
+        means = blocks.validation(trials)
+        (setting,) = means.index.names
+        assert (len(trials), set(trials["seed"])) == (3, {100}), row
+        assert not set(trials["seed"]) & set(params.seeds)
+        assert settings_of(params.rows[row], params)[setting.rpartition(".")[2]] == means.idxmax(), row
+
+
+def test_rows_of_one_method_have_its_weight(params):
+    for row in params.rows.values():
+        assert not [name for name in row.method_settings if name.endswith("weight")]

@@ -54,6 +54,16 @@ def test_what_is_not_committed_is_compared_with_a_branch_seed_by_seed(repository
     assert "- methods.bkd.settings.feature_weight: 0.0002 → 0.5" in output.splitlines()
 
 
+def test_a_state_from_before_tables_shared_runs_is_still_read(repository, composed, capsys):
+    old = yaml.safe_load((repository / "params.yaml").read_text())
+    del old["runs_table"], old["same_runs_as"]
+    (repository / "params.yaml").write_text(yaml.safe_dump(old, sort_keys=False))
+    git("commit", "-q", "-am", "old")
+    state(repository, composed, gain=1.0)
+    compare("main", "workspace")
+    assert line_of("image-bkd", capsys.readouterr().out)[3].startswith("+1.00")
+
+
 def test_an_experiment_is_found_by_its_name_and_a_gain_within_the_noise_is_undecided(repository, composed, capsys):
     state(repository, composed, gain=0.1, noise=1.0, feature_weight=0.5)
     git("add", ".")

@@ -19,9 +19,7 @@ _TEXT = """\
 |---|---|
 | this network (seed {seed}, last epoch) | {top1:.2f} |
 | its row, mean ± standard deviation over {seeds} seeds | {mean} |
-| gain of the row over {over}, paired by seed | {gain} |
-| verdict | {verdict} |
-| teacher ({teacher}) | {teacher_top1} |
+{gain}| teacher ({teacher}) | {teacher_top1} |
 
 The weights are those after the last epoch: none was chosen on the test split. {samples} test samples; split: {split}.
 
@@ -57,7 +55,7 @@ def write_readme(folder: Path, card: dict, *, metrics: dict, table: Path, title:
     """Writes README.md; `InputError` where the table, or this row of it, is not there or not whole."""
     row = _row(table, card["run"]["row"])
     try:
-        text = _text(card, row, metrics, title=title, name=name)
+        text = _text(card, row, metrics, table=table.name, title=title, name=name)
         matter = _front_matter(card["run"], metrics)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
@@ -66,21 +64,29 @@ def write_readme(folder: Path, card: dict, *, metrics: dict, table: Path, title:
     (folder / "README.md").write_text(f"---\n{matter}---\n\n{text}", encoding="utf-8")
 
 
-def _text(card: dict, row: dict[str, str], metrics: dict, *, title: str, name: str) -> str:
+def _gain(row: dict[str, str]) -> str:
+    """The lines on a row's gain, if it has one."""
+    if not row["gain_verdict"]:
+        return ""
+    gain = _spread(row["gain"], row["gain_ci95"], sign="+")
+    return (
+        f"| gain of the row over {row['gain_over']}, paired by seed | {gain} |\n| verdict | {row['gain_verdict']} |\n"
+    )
+
+
+def _text(card: dict, row: dict[str, str], metrics: dict, *, table: str, title: str, name: str) -> str:
     run = card["run"]
     return _TEXT.format(
         paper=_PAPER,
         title=title,
         name=name,
         run=run["key"],
-        table=run["table"],
+        table=table,
         seed=run["seed"],
         top1=metrics["test_top1"],
         seeds=row["seeds"],
         mean=_spread(row["top1_mean"], row["top1_std"]),
-        gain=_spread(row["gain"], row["gain_ci95"], sign="+"),
-        verdict=row["gain_verdict"] or "–",
-        over=row["gain_over"] or "–",
+        gain=_gain(row),
         teacher=run["teacher"] or "none",
         teacher_top1=_number(row["teacher_top1"]),
         samples=metrics["test_samples"],

@@ -174,7 +174,7 @@ class Params(Closed):
     recipes: dict[Key, Recipe]
     rows: dict[Key, Row] = Field(min_length=1)
     same_runs_as: Key | None = None
-    runs_table: Key
+    runs_table: Key = Field(default_factory=lambda data: data["same_runs_as"] or data["table"])
     runs: dict[DerivedKey, Run] = Field(min_length=1)
     teacher_runs: dict[Key, TeacherRun]
     caches: dict[DerivedKey, CacheEntry]

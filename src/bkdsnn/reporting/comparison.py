@@ -9,7 +9,7 @@ from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.intervals import average, gain, mean_and_std, top1
 from bkdsnn.reporting.layout import EMPTY, number, with_spread
 from bkdsnn.reporting.lines import Line, lines, variant
-from bkdsnn.reporting.methods import columns, label, meaning, method_of
+from bkdsnn.reporting.methods import columns, label, meaning, method_of, reference_of
 from bkdsnn.reporting.notes import Sources
 from bkdsnn.reporting.tables import accuracy, teacher_top1
 from bkdsnn.reporting.verdicts import Verdict, as_columns, verdicts
@@ -36,9 +36,10 @@ def numbers(collected: Collected) -> pd.DataFrame:
                 f"{name}_energy_uj": average(row, "energy_uj", collected) if row else np.nan,
                 f"{name}_verdict": found[row].word if row in found else None,
             }
-        over = gain(line.main, collected) if line.main else None
-        record |= {"gain_of": line.main, "gain": over.mean if over else np.nan}
-        record |= as_columns("gain", over, found.get(line.main))
+        gained = gain(line.main, collected) if line.main else None
+        record |= {"gain_of": line.main, "gain": gained.mean if gained else np.nan}
+        record["gain_over"] = reference_of(params.rows[line.main], params) if gained else None
+        record |= as_columns("gain", gained, found.get(line.main))
         records.append(record)
     return pd.DataFrame(records)
 
@@ -112,11 +113,11 @@ def _words(value: object) -> str:
 
 
 def _gain(line: Line, found: dict[str, Verdict], collected: Collected) -> str:
-    over = gain(line.main, collected) if line.main else None
-    if over is None:
+    gained = gain(line.main, collected) if line.main else None
+    if gained is None:
         return EMPTY
     said = f"{_compared(line.main, collected.params)}, {found[line.main].word}"
-    return f"{with_spread(over.mean, over.half, sign='+')} ({said})"
+    return f"{with_spread(gained.mean, gained.half, sign='+')} ({said})"
 
 
 def verdicts_of(line: Line, found: dict[str, Verdict], params: Params) -> str:

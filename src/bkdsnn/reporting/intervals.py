@@ -51,8 +51,8 @@ def average(row: str, name: str, collected: Collected) -> float:
 
 def differences(row: str, collected: Collected) -> np.ndarray:
     """A row's top-1 less that of the row its gain is over, in points, by their common seeds; empty for a baseline."""
-    own, baseline = _pairs(row, collected)
-    return own - baseline
+    own, reference = _pairs(row, collected)
+    return own - reference
 
 
 def gain(row: str, collected: Collected) -> Gain | None:
@@ -79,9 +79,11 @@ def gap_closed(row: str, collected: Collected) -> Gain | None:
 
 def _pairs(row: str, collected: Collected) -> tuple[np.ndarray, np.ndarray]:
     """Top-1 of a row and of the row its gain is over, by the seeds that both have."""
-    baseline = reference_of(collected.params.rows[row], collected.params)
-    if baseline in (None, row):
+    reference = reference_of(collected.params.rows[row], collected.params)
+    if reference in (None, row):
         return np.array([]), np.array([])
-    own, other = ({run.metrics.seed: run.metrics.test_top1 for run in collected.of_row(key)} for key in (row, baseline))
+    own, other = (
+        {run.metrics.seed: run.metrics.test_top1 for run in collected.of_row(key)} for key in (row, reference)
+    )
     seeds = [seed for seed in own if seed in other]
     return np.array([own[seed] for seed in seeds]), np.array([other[seed] for seed in seeds])

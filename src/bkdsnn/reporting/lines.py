@@ -10,7 +10,7 @@ from bkdsnn.reporting.methods import baseline_of, is_baseline, main_of, method_o
 class Line:
     """One data set, student and teacher; cells: the row of each method.
 
-    of: how many lines have all three in common. main: the row whose gain it shows; baseline: the row it is over."""
+    of: how many lines have all three in common. main: the row whose gain it shows; baseline: that of the line."""
 
     dataset: str
     student: str

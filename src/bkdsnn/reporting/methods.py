@@ -47,8 +47,11 @@ def baseline_of(row: Row, params: Params) -> str | None:
 
 
 def reference_of(row: Row, params: Params) -> str | None:
-    """The key of the row that a row's gain is over: the one that it names, else its baseline."""
-    return row.over or baseline_of(row, params)
+    """The key of the row that a row's gain is over: the one that it names, else its baseline.
+
+    A table that shows another's runs leaves gains over the baseline to that table: none is judged twice.
+    """
+    return row.over or (None if params.same_runs_as else baseline_of(row, params))
 
 
 def _part(method: str, params: Params) -> MethodPart:

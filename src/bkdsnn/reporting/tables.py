@@ -1,4 +1,4 @@
-"""The detail table: one line per row, mean and standard deviation over seeds, paired differences to the CE row."""
+"""The detail table: one line per row, mean and standard deviation over seeds, gains paired by seed."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from bkdsnn.reporting.verdicts import Verdict, as_columns, verdicts
 NOTES = [
     "Gap closed: (student - CE) / (teacher - CE), the gain over a single number (the teacher less the mean of the CE "
     "runs), which its interval takes as known; so the gain's verdict is its verdict. "
-    f"{EMPTY}: the teacher is not better than the CE runs, or within their 95 % interval.",
+    f"{EMPTY}: the teacher is not better than the CE runs, or within their 95 % interval, or the gain is not over CE.",
     f"ECE: expected calibration error of the last epoch on the test split, {BINS} bins of equal width of the softmax "
     "probability of the predicted class (Guo et al. 2017), from the logits' mean over time. table.csv also has what "
     "NeuroBench reports, by its names.",
@@ -48,7 +48,7 @@ def _record(key: str, verdict: Verdict | None, collected: Collected) -> dict[str
     first = runs[0].metrics if runs else None
     mean, std = mean_and_std(top1(key, collected))
     validation, _ = mean_and_std(validation_top1(key, collected))
-    over, closed = gain(key, collected), gap_closed(key, collected)
+    gained, closed = gain(key, collected), gap_closed(key, collected)
     teacher = collected.evaluated.get(row.teacher)
     means = ("ece", "firing_rate", "synaptic_operations", "macs", "energy_uj", *_NEUROBENCH)
     return {
@@ -65,9 +65,9 @@ def _record(key: str, verdict: Verdict | None, collected: Collected) -> dict[str
         "problems": ", ".join(f"s{seed} {state}" for seed, state in collected.problems_of_row(key).items()),
         "top1_mean": mean,
         "top1_std": std,
-        "gain": over.mean if over else np.nan,
-        "gain_over": reference_of(row, collected.params) if over else None,
-        **as_columns("gain", over, verdict),
+        "gain": gained.mean if gained else np.nan,
+        "gain_over": reference_of(row, collected.params) if gained else None,
+        **as_columns("gain", gained, verdict),
         "gap_closed": closed.mean if closed else np.nan,
         **as_columns("gap_closed", closed, verdict),
         "validation_top1": validation,
@@ -85,7 +85,7 @@ def _record(key: str, verdict: Verdict | None, collected: Collected) -> dict[str
 def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
     """The table as text, with the headings of the md and tex."""
     rows = []
-    gained = "gain" if any(row.over for row in collected.params.rows.values()) else "gain over CE"
+    heading = "gain" if any(row.over for row in collected.params.rows.values()) else "gain over CE"
     for record in _records(collected):
         key, row = record["row"], collected.params.rows[record["row"]]
         rows.append(
@@ -93,7 +93,7 @@ def for_reading(collected: Collected, sources: Sources) -> pd.DataFrame:
                 "row": key,
                 "top-1 %, last epoch": accuracy(key, collected),
                 "validation top-1 %, last epoch": number(record["validation_top1"], ".2f"),
-                gained: _judged(record, "gain", over=row.over),
+                heading: _judged(record, "gain", over=row.over),
                 "gap closed, %": _judged(record, "gap_closed", times=100),
                 "top-1 %, validation choice": number(record["top1_validation_choice"], ".2f"),
                 "ECE %": number(record["ece"], ".2f"),

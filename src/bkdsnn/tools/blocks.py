@@ -7,8 +7,10 @@ from tabulate import tabulate
 
 from bkdsnn import paths
 from bkdsnn.errors import InputError
+from bkdsnn.reporting.collect import BROKEN, MISSING, OTHER
 from bkdsnn.reporting.layout import EMPTY, number, with_spread
 from bkdsnn.reporting.verdicts import BETTER, TOO_FEW, UNDECIDED, WORSE
+from bkdsnn.tools.parts import composed
 
 # Columns of a comparison that are left to the whole table; what is neither here nor a method's stays.
 LEFT_OUT = {
@@ -21,18 +23,15 @@ LEFT_OUT = {
     "firing rate",
     "energy (µJ)",
 }
-_NOTES = ("Mean ±", "Data ", "Made with", "Missing", "Broken", "Other params")  # of a whole table, for below its rows
+_NOTES = ("Mean ±", "Data ", "Made with", *(state.capitalize() for state in (MISSING, BROKEN, OTHER)))
+_COLUMNS = {"row", "top1_mean", "gain", "gain_over", "gain_verdict", "gain_ci95", "gain_p_holm", "gap_closed", "T"}
+_HOW = "`make params TABLE={table}` and `make repro` make it"
 _CELL = re.compile(r"(?<!\\)\|")
 
 
 def comparison(table: str) -> str:
     """A table as papers print it, without title, notes and what LEFT_OUT names."""
-    return short(_file(table, "comparison.md"))
-
-
-def short(text: str) -> str:
-    """A Markdown file's one table, less the columns that are left out."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
+    lines = [line for line in _file(table, "comparison.md").splitlines() if line.startswith("|")]
     head, rule, *body = ([cell.strip() for cell in _CELL.split(line)[1:-1]] for line in lines)
     kept = [place for place, name in enumerate(head) if name not in LEFT_OUT]
     rule = [":---" if mark.startswith(":") else "---" for mark in rule]
@@ -46,13 +45,13 @@ def rows(table: str) -> str:
         {
             "row": row["row"],
             "test top-1 %": with_spread(row["top1_mean"], row["top1_std"]),
-            "gain over": row["gain_over"] if isinstance(row["gain_over"], str) else EMPTY,
+            "gain over": row["gain_over"] or EMPTY,
             "gain": with_spread(row["gain"], row["gain_ci95"], sign="+"),
-            "verdict": row["gain_verdict"] if isinstance(row["gain_verdict"], str) else EMPTY,
-            "p, corrected": number(row["gain_p_holm"], ".3f"),
+            "verdict": row["gain_verdict"] or EMPTY,
+            "p, corrected": number(row["gain_p_holm"], ".2g"),
             "gap closed, %": number(100 * row["gap_closed"], ".0f"),
             "teacher %": number(row["teacher_top1"], ".2f"),
-            "T": row["T"],
+            "T": number(row["T"], ".0f"),
             "seeds": row["seeds"],
         }
         for row in found.to_dict("records")
@@ -68,7 +67,7 @@ def gains(table: str) -> str:
     for word in (BETTER, WORSE, UNDECIDED, TOO_FEW):
         own = [_gain(row) for row in found[found["gain_verdict"] == word].to_dict("records")]
         lines += [f"- **{word}**: {', '.join(own)}."] if own else []
-    return "\n".join([*lines, ""])
+    return "\n".join([*(lines or ["No row of it has a gain yet."]), ""])
 
 
 def _gain(row: dict) -> str:
@@ -76,29 +75,37 @@ def _gain(row: dict) -> str:
 
 
 def trials(table: str) -> str:
-    """All trials of a table's rows on the validation split, and the choice: the best, of equal ones the smallest."""
-    prefix = f"{table}-"
-    files = sorted(paths.tuning(table, "*").parent.glob(f"{prefix}*.csv"))
-    return "\n".join([_markdown([_trials(file.stem.removeprefix(prefix), pd.read_csv(file)) for file in files]), ""])
+    """All trials of a table's rows on the validation split, as means over their seeds, and what they chose."""
+    files = {row: paths.tuning(table, row) for row in composed(f"table={table}")["rows"]}
+    made = [_trials(row, pd.read_csv(file)) for row, file in files.items() if file.is_file()]
+    if not made:
+        raise InputError(f"{paths.tuning(table, 'ROW')}: no row of the table '{table}' has trials: `make tune`")
+    return "\n".join([_markdown(made), ""])
 
 
-def _trials(row: str, found: pd.DataFrame) -> dict[str, str]:
-    settings = [name for name in found.columns if "." in name]
-    varied = next(name for name in settings if found[name].nunique() > 1)
-    tried = found.sort_values(varied)
+def _trials(row: str, trials: pd.DataFrame) -> dict[str, str]:
+    means = validation(trials)
     return {
         "row": row,
-        "setting": varied.rpartition(".")[2],
-        "values": ", ".join(f"{value:g}" for value in tried[varied]),
-        "validation top-1 %": ", ".join(f"{value:.1f}" for value in tried["validation_top1"]),
-        "chosen": f"{chosen(tried, varied):g}",
+        "setting": ", ".join(name.rpartition(".")[2] for name in means.index.names),
+        "values": ", ".join(map(_point, means.index)),
+        "validation top-1 %": ", ".join(f"{value:.1f}" for value in means),
+        "chosen": _point(means.idxmax()),
     }
 
 
-def chosen(found: pd.DataFrame, setting: str) -> float:
-    """The value with the best validation top-1, of equal ones the smallest."""
-    tried = found.sort_values(setting)
-    return float(tried[setting].iloc[int(tried["validation_top1"].to_numpy().argmax())])
+def validation(trials: pd.DataFrame) -> pd.Series:
+    """Validation top-1 by the settings that vary, in their order, as means over seeds.
+
+    Its `idxmax` is the choice: the best, of equal ones the first, that is the smallest.
+    """
+    settings = [name for name in trials.columns if name not in ("seed", "params_sha256", "validation_top1")]
+    varied = [name for name in settings if trials[name].nunique() > 1] or settings
+    return trials.groupby(varied)["validation_top1"].mean()
+
+
+def _point(values: object) -> str:
+    return " / ".join(map(str, values)) if isinstance(values, tuple) else str(values)
 
 
 def _markdown(records: list[dict]) -> str:
@@ -106,12 +113,17 @@ def _markdown(records: list[dict]) -> str:
 
 
 def _numbers(table: str) -> pd.DataFrame:
+    """table.csv with None for words that are not there; `InputError` where it has not this version's columns."""
     _file(table, "table.csv")
-    return pd.read_csv(paths.tables(table) / "table.csv")
+    found = pd.read_csv(paths.tables(table) / "table.csv")
+    if lacking := _COLUMNS - set(found):
+        raise InputError(f"{paths.tables(table) / 'table.csv'}: no column '{min(lacking)}'; {_HOW.format(table=table)}")
+    words = ["gain_over", "gain_verdict"]
+    return found.assign(**found[words].astype(object).where(found[words].notna(), None))
 
 
 def _file(table: str, name: str) -> str:
     file = paths.tables(table) / name
     if not file.is_file():
-        raise InputError(f"{file}: missing; run `dvc repro`")
+        raise InputError(f"{file}: missing; {_HOW.format(table=table)}")
     return file.read_text(encoding="utf-8")

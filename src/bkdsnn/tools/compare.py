@@ -22,7 +22,7 @@ from bkdsnn.reporting.verdicts import ENOUGH, LEVEL, judged
 
 WORKSPACE = "workspace"  # as DVC calls what is not committed
 _SAME = "the same runs"
-_DERIVED = {"runs", "caches", "teacher_runs"}
+_DERIVED = {"runs", "runs_table", "caches", "teacher_runs"}
 
 
 def compare(first: str, second: str) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
 from bkdsnn.files import new_file
+from bkdsnn.params import cards
 from bkdsnn.params.check import check
 from bkdsnn.params.read import FILE
-from bkdsnn.params.schema import load_params
+from bkdsnn.params.schema import Params, load_params
 
 CONF = Path(__file__).parents[1] / "conf"
+_OWN = "-S same_runs_as=null gives this table runs of its own"
 
 
 def compose(output: Path, overrides: list[str]) -> None:
@@ -39,6 +41,45 @@ def check_table(overrides: list[str]) -> None:
             raise InputError(f"table '{name}': there is none; there are {', '.join(tables)}")
 
 
+def check_same_runs(params: Params) -> None:
+    """`InputError` where a table shows the runs of another one and has any that that one, composed alike, has not."""
+    if (name := params.same_runs_as) is None:
+        return
+    if name == params.table:
+        raise InputError(f"{FILE}: same_runs_as: '{name}': the table itself; wanted another one, or null")
+    check_table([f"table={name}"])
+    theirs = _cards(_composed_alike(name, params))
+    for place, card in _cards(params).items():
+        if place not in theirs:
+            raise InputError(f"{FILE}: same_runs_as: table '{name}' has no {'.'.join(place)}; {_OWN}")
+        if differing := [part for part in card if card[part] != theirs[place].get(part)]:
+            raise InputError(
+                f"{FILE}: same_runs_as: {'.'.join(place)} has another {differing[0]} than that of table '{name}', "
+                f"whose results it would replace; {_OWN}"
+            )
+
+
+def _composed_alike(table: str, params: Params) -> Params:
+    """Another table with the same seeds and knobs."""
+    knobs = {knob: getattr(params, knob) for knob in ("blur_ratio", "time_steps", "precision")}
+    same = [f"{knob}={value}" for knob, value in knobs.items() if value is not None]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / FILE
+        compose(path, [f"table={table}", f"seeds=[{','.join(map(str, params.seeds))}]", *same])
+        return load_params(path)
+
+
+def _cards(params: Params) -> dict[tuple[str, str], cards.Card]:
+    """The cards of a table's runs and of what they read."""
+    rows = params.rows.values()
+    read = {
+        "runs": set(params.runs),
+        "teachers": {row.teacher for row in rows},
+        "datasets": {row.dataset for row in rows},
+    }
+    return {place: card for place, card in cards.all_cards(params).items() if place[1] in read.get(place[0], ())}
+
+
 def params(*overrides: str) -> None:
     """Writes params.yaml where it passes what the stage check_params asks; `InputError` with that stage's line."""
     from bkdsnn.teachers.fit import check_fit  # late: torch takes seconds
@@ -50,6 +91,7 @@ def params(*overrides: str) -> None:
         found = load_params(composed)
         check(found)
         check_fit(found)
+        check_same_runs(found)
         with new_file(Path(FILE)) as written:
             shutil.copyfile(composed, written)
 

@@ -54,7 +54,7 @@ def _write(folder: Path, key: str, params: Params, *, name: str) -> None:
     }
     with new_folder(folder) as partial:
         card = write_model(partial, key, params, names=PUBLISHED, **more)
-        table = paths.tables(run.table)
+        table = paths.tables(params.table)
         write_readme(partial, card, metrics=metrics, table=table, title=params.title, name=name)
         read_student(partial, PUBLISHED)  # what cannot be read back is not kept
 

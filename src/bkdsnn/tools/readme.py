@@ -37,12 +37,13 @@ def _made(kind: str, of: str, *, where: str) -> str:
 
 
 def readme() -> None:
-    for file in [Path("README.md"), *sorted(Path("docs").glob("*.md"))]:
-        text = file.read_text(encoding="utf-8")
-        if (updated := refreshed(text, where=str(file))) != text:
-            with new_file(file) as written:
-                written.write_text(updated, encoding="utf-8")
-            print(f"{file}: updated")
+    files = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+    texts = {file: file.read_text(encoding="utf-8") for file in files}
+    made = {file: refreshed(text, where=str(file)) for file, text in texts.items()}  # all, before any is written
+    for file in [file for file in files if made[file] != texts[file]]:
+        with new_file(file) as written:
+            written.write_text(made[file], encoding="utf-8")
+        print(f"{file}: updated")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def energy(collected: Collected) -> list[Drawn]:
 
 
 def blur_ratio(collected: Collected) -> list[Drawn]:
-    """Accuracy against blur_ratio, where rows that are equal otherwise differ in it; the CE row as a band."""
+    """Accuracy against blur_ratio, where rows that are equal otherwise differ in it; what gains are over as a band."""
     lines = blurred_lines(collected)
     if not lines:
         return []
@@ -133,7 +133,8 @@ def blur_ratio(collected: Collected) -> list[Drawn]:
         for ratio, row in points.items():
             values = top1(row, collected)
             axis.plot(np.full(len(values), ratio), values, ".", ms=4, color="0.3")
-        _reference_band(axis, next(iter(points.values())), collected)
+        for row in dict.fromkeys(_reference(row, collected) for row in points.values()):
+            _band(axis, row, collected)
         axis.set(title=f"{dataset}, teacher {teacher}", xlabel="blur_ratio", ylabel="test top-1 (%), last epoch")
         legend(axis)
         plain(axis)
@@ -162,13 +163,17 @@ def _others(params: Params, row: str) -> str:
     return str(sorted((name, str(value)) for name, value in settings.items() if name != "blur_ratio"))
 
 
-def _reference_band(axis, row: str, collected: Collected) -> None:
+def _reference(row: str, collected: Collected) -> str | None:
+    """The row that a row's gain is over, where that has results."""
     reference = reference_of(collected.params.rows[row], collected.params)
-    if reference is None or not collected.of_row(reference):
+    return reference if reference and collected.of_row(reference) else None
+
+
+def _band(axis, row: str | None, collected: Collected) -> None:
+    if row is None:
         return
-    mean, half = paired_interval(top1(reference, collected))
-    name = collected.params.rows[row].over or "baseline"
-    axis.axhline(mean, color="0.35", ls=look(1).ls, lw=1, label=f"{name} {mean:.1f} %")
+    mean, half = paired_interval(top1(row, collected))
+    axis.axhline(mean, color="0.35", ls=look(1).ls, lw=1, label=f"{row} {mean:.1f} %")
     if not np.isnan(half):
         axis.axhspan(mean - half, mean + half, color="0.5", alpha=0.15, lw=0)
 

@@ -19,7 +19,7 @@ from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Params
 from bkdsnn.params.settings import settings_of
 from bkdsnn.paths import raw_data
-from bkdsnn.tools.compose import check_table
+from bkdsnn.tools.compose import check_same_runs, check_table
 from bkdsnn.tools.parts import composed
 from bkdsnn.tools.plan.data import expected, status, weights
 from bkdsnn.tools.plan.job import Job
@@ -37,8 +37,11 @@ def plan(arguments: list[str]) -> None:
     check_table(overrides)
     params = validated(Params, composed(*overrides), where="")
     check(params)
+    check_same_runs(params)
     shapes = {key: expected(key, dataset) for key, dataset in params.datasets.items()}
     print(f"Plan of the table {params.table} ({params.title}). Nothing is downloaded or written.")
+    if params.same_runs_as:
+        print(f"Its runs are those of the table {params.same_runs_as}: what that has already is not made again.")
     speed, used = options["gpu_tflops"], options["utilisation"]
     print(f"Here: {_machine()}. GPU: {speed:g} TFLOP/s, {100 * used:g} % of it used.\n")
     print(f"Data, below {raw_data()}")
