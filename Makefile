@@ -89,8 +89,8 @@ fuzz: $(READY) ## damage input of every kind and read it (SEED=... MINUTES=4, or
 	$(RUN) python -m bkdsnn.tools.fuzz "$(SEED)" "$(MINUTES)" "$(COUNT)" "$(ONLY)"
 
 .PHONY: params
-params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table)
-	$(RUN) python -m bkdsnn.tools.compose $(if $(TABLE),"table=$(TABLE)")
+params: $(READY) ## params.yaml anew from src/bkdsnn/conf (TABLE=... for another table, ARGS='seeds=[1]')
+	$(RUN) python -m bkdsnn.tools.compose $(if $(TABLE),"table=$(TABLE)") $(ARGS)
 
 .PHONY: plan
 plan: $(READY) ## what a table would cost here and on a GPU (TABLE=imagenet ARGS='gpu_tflops=989 utilisation=0.3')

@@ -36,6 +36,7 @@ def running(project):
     """A server, and the process that it is; other files' tests may have one for all of them."""
     before = servers()
     with server.running():
+        wait_until(lambda: servers() - before)  # a process that has just begun has no command line for a moment
         (process,) = servers() - before
         yield process
 
