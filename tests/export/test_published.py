@@ -89,7 +89,17 @@ def test_the_model_card_has_the_numbers_of_the_csv_and_all_hashes(folder):
     matter, card = yaml.safe_load(matter), json.loads((folder / "config.json").read_text())
     assert matter["license"] == "mit"
     assert matter["model-index"][0]["results"][0]["metrics"][0]["value"] == 91.25
-    for part in ("91.25", "92.75 ± 1.40", "gain of the row over image-ce", "+0.15 ± 0.60", "undecided", "97.76", "made up", "torch 2.14.1", "ab12"):
+    for part in (
+        "91.25",
+        "92.75 ± 1.40",
+        "gain of the row over image-ce",
+        "+0.15 ± 0.60",
+        "undecided",
+        "97.76",
+        "made up",
+        "torch 2.14.1",
+        "ab12",
+    ):
         assert part in text
     for digest_of in ("weights_sha256", "model_sha256"):
         assert card[digest_of] in text

@@ -89,6 +89,8 @@ def test_rows_come_best_first_with_what_they_are_compared_with(committed):
 
 def test_gains_are_listed_by_verdict(committed):
     assert blocks.gains("small").splitlines() == [
+        "Title:",
+        "",
         "- **better**: bkd over ce +4.00 ± 0.50, mixed over kd +3.50 ± 0.50.",
         "- **worse**: tks over ce -5.00 ± 1.00.",
         "- **undecided**: kd over ce +1.00 ± 2.00.",
@@ -119,7 +121,7 @@ def test_rows_without_results_leave_the_numbers_of_others_as_they_are(committed)
     assert last == ["nld", "–", "–", "–", "–", "–", "–", "70.00", "–", "0"]
     assert cells(blocks.rows("small"))[2][8] == "4"
     file.write_text("\n".join(CSV.splitlines()[:2]) + "\n")
-    assert blocks.gains("small") == "No row of it has a gain yet.\n"
+    assert blocks.gains("small") == "Title:\n\nNo row of it has a gain yet.\n"
 
 
 def test_a_table_of_another_version_is_told(committed):

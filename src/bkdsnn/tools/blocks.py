@@ -39,7 +39,7 @@ def comparison(table: str) -> str:
 
 
 def rows(table: str) -> str:
-    """A table row by row, best first: test top-1, gain, verdict; and the notes on seeds, data and versions."""
+    """A table row by row, best first, under its title: test top-1, gain, verdict; and the notes on seeds and data."""
     found = _numbers(table).sort_values("top1_mean", ascending=False, kind="stable", na_position="last")
     made = [
         {
@@ -57,17 +57,22 @@ def rows(table: str) -> str:
         for row in found.to_dict("records")
     ]
     notes = [line for line in _file(table, "table.md").splitlines() if line.removeprefix("- ").startswith(_NOTES)]
-    return "\n".join([_markdown(made), "", *notes, ""])
+    return "\n".join([_title(table), "", _markdown(made), "", *notes, ""])
 
 
 def gains(table: str) -> str:
-    """One line per verdict: the rows that have it, the highest gain first."""
+    """A table's title, and one line per verdict: the rows that have it, the highest gain first."""
     found = _numbers(table).dropna(subset="gain").sort_values("gain", ascending=False, kind="stable")
     lines = []
     for word in (BETTER, WORSE, UNDECIDED, TOO_FEW):
         own = [_gain(row) for row in found[found["gain_verdict"] == word].to_dict("records")]
         lines += [f"- **{word}**: {', '.join(own)}."] if own else []
-    return "\n".join([*(lines or ["No row of it has a gain yet."]), ""])
+    return "\n".join([_title(table), "", *(lines or ["No row of it has a gain yet."]), ""])
+
+
+def _title(table: str) -> str:
+    """What the table is called, which says what its data are."""
+    return f"{_file(table, 'table.md').splitlines()[0].removeprefix('# ')}:"
 
 
 def _gain(row: dict) -> str:
