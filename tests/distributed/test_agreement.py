@@ -87,9 +87,9 @@ def both(script: str, *arguments: str) -> list[str]:
 
 
 def test_a_value_of_the_first_process_is_waited_for_longer_than_the_group_waits():
-    first, second = both(LATE)
+    first, second = both(LATE)  # behind these lines may stand what torch says where a group that failed is taken down
     assert first.startswith("late 1\n")
-    assert second == "late 1\nthe group itself does not wait so long\n"
+    assert second.startswith("late 1\nthe group itself does not wait so long\n")
 
 
 def test_a_signal_to_one_process_ends_both_after_the_same_step_and_they_go_on_to_the_same_bytes(tmp_path):
