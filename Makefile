@@ -30,8 +30,8 @@ $(READY): requirements.lock
 	touch $(READY)
 
 .PHONY: repro
-repro: $(READY) ## reproduce the table that params.yaml asks for (JOBS=n stages at once; default: what the machine has)
-	@$(RUN) python -m bkdsnn.tools.repro.start "$(JOBS)"
+repro: $(READY) ## reproduce the table that params.yaml asks for (JOBS=n stages at once; ALLOW_MISSING=1: only what dvc.lock does not know)
+	@$(RUN) python -m bkdsnn.tools.repro.start "$(JOBS)" "$(ALLOW_MISSING)"
 
 .PHONY: row
 row: $(READY) ## one row with what it needs, nothing else (TABLE=digits ROW=image-bkd SEED=0)

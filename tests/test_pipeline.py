@@ -1,8 +1,10 @@
 """A real `dvc repro` of the tiny table in a clone, and what users do next; the tests run in this order."""
 
+import copy
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from reference_vectors import FOLDER
@@ -45,6 +48,13 @@ class Clone(clones.Clone):
             sys.executable, "-m", f"bkdsnn.tools.{name}", *arguments, check=check, PYTHONPATH="src", **environment
         )
 
+    def cloned(self, folder: Path) -> "Clone":
+        """What is committed, in another folder."""
+        self.run("git", "clone", "-q", str(self.folder), str(folder))
+        other = copy.copy(self)
+        other.folder = folder
+        return other
+
     def restore(self) -> None:
         self.run("git", "checkout", "-q", ".")
         self.run("git", "clean", "-fdq", "src", "stages")
@@ -53,6 +63,12 @@ class Clone(clones.Clone):
 def stages(output: str) -> set[str]:
     """The stages that ran, but for the one that always does."""
     return set(re.findall(r"Running stage '([^']+)'", output)) - {ALWAYS}
+
+
+def side_by_side(output: str) -> set[str]:
+    """The stages that `make repro` says it has run, several at once."""
+    lines = re.findall(r"^ +\d+ of \d+  (\S.*?)  \d+ s$", output, flags=re.MULTILINE)
+    return {stage for line in lines for stage in line.split(", ")}
 
 
 def stale(clone: Clone) -> set[str]:
@@ -146,6 +162,33 @@ def test_a_table_of_two_at_once_says_what_is_done(twins):
     assert [int(entry[0]) for entry in done] == sorted(int(entry[0]) for entry in done)
     assert done[-1][:2] == (done[-1][1], done[-1][1])
     assert "train_student@image-ce-s0, evaluate@image-ce-s0" in {entry[2] for entry in done}
+
+
+def test_what_is_missing_is_made_where_it_is_needed_and_nothing_else(twins, tmp_path):
+    """A fresh clone of finished work, without models; the results of one run are lost."""
+    clone = twins[1].cloned(tmp_path / "fresh")
+    shutil.rmtree(clone.folder / "results/runs/tiny/image-bkd-s0")
+    output = clone.tool("repro.start", "2", "1", BKDSNN_TRACKING="off")
+    ran = {stage for stage in side_by_side(output) if not stage.startswith(("prepare_data@", "cache_features@"))}
+    assert ran == {"train_teacher@resnet-digits", "train_student@image-bkd-s0", "evaluate@image-bkd-s0"}
+    assert clone.bytes() == twins[1].bytes()
+    assert clone.tool("repro.start", "2", "yes", check=False) == "repro: ALLOW_MISSING=yes: wanted 1 or nothing\n"
+
+
+def test_a_table_that_shows_anothers_runs_trains_nothing(twins, tmp_path):
+    """In a fresh clone without models; the table is a file of its own."""
+    clone = twins[1].cloned(tmp_path / "fresh")
+    path = clone.folder / "src/bkdsnn/conf/table/tiny-again.yaml"
+    tiny = path.with_name("tiny.yaml").read_text()
+    path.write_text(tiny.replace("table: tiny", "table: tiny-again\nsame_runs_as: tiny"))
+    clone.tool("compose", "table=tiny-again")
+    output = clone.tool("repro.start", "2", "1", BKDSNN_TRACKING="off")
+    data = {f"prepare_data@{name}" for name in ("digits", "digits-dvs", "digits-dvs-16")}
+    assert side_by_side(output) == {*data, "build_tables@tiny-again"}
+    shown, own = (pd.read_csv(clone.folder / f"results/tables/{name}/table.csv") for name in ("tiny-again", "tiny"))
+    assert set(shown.row) == set(own.row) == set(ROWS)
+    assert shown.top1_mean.equals(own.top1_mean)
+    assert shown.gain.isna().all()
 
 
 NOTHING = {

@@ -1,6 +1,7 @@
 """`make repro JOBS=n`: the table that params.yaml asks for, several stages at once."""
 
 import subprocess
+from functools import partial
 
 from bkdsnn import paths, portable
 from bkdsnn.command import run_stage
@@ -8,7 +9,7 @@ from bkdsnn.data.raw_files import fingerprints
 from bkdsnn.errors import InputError
 from bkdsnn.files import read_json
 from bkdsnn.params.schema import Params, load_params
-from bkdsnn.tools.repro.graph import ALWAYS_RUN, Graph, changed_stages
+from bkdsnn.tools.repro.graph import ALWAYS_RUN, Graph, Work
 from bkdsnn.tools.repro.lock_file import put_in_order
 from bkdsnn.tools.repro.machine import environment_of, jobs_of
 from bkdsnn.tools.repro.params_file import alone
@@ -19,23 +20,36 @@ from bkdsnn.tracking import server
 FIRST = ("hash_code", "check_params", ALWAYS_RUN)  # everything needs them, and they take a second
 
 
-def repro(jobs: str = "") -> None:
+def repro(jobs: str = "", allow_missing: str = "") -> None:
     """Reproduces the table; raises `InputError` that names the stages which failed."""
     with alone():
         params = load_params()
-        count = jobs_of(jobs, params)
-        graph, changed = _look()
-        if changed & set(FIRST) or _raw_files_changed(params):
+        count, look = jobs_of(jobs, params), partial(_look, allow_missing=_is_set("ALLOW_MISSING", allow_missing))
+        work = look()
+        if work.changed & set(FIRST) or _raw_files_changed(params):
             dvc_repro("--single-item", *FIRST)
-            graph, changed = _look()
-        todo = graph.with_dependants(changed)
-        if not todo:
+            work = look()
+        if not work.todo:
             print("Data and pipelines are up to date.")
         else:
             with server.running():
-                dvc_repro() if count == 1 else _side_by_side(graph, todo, count)
-        _put_in_order(graph)
+                while stages := work.first:
+                    _run(work.graph, stages, count)
+                    work = look()
+                if stages := work.todo:
+                    _run(work.graph, stages, count)
+        _put_in_order(work.graph)
         _tell(params)
+
+
+def _is_set(name: str, value: str) -> bool:
+    if value not in ("", "1"):
+        raise InputError(f"{name}={value}: wanted 1 or nothing")
+    return value == "1"
+
+
+def _run(graph: Graph, stages: list[str], jobs: int) -> None:
+    dvc_repro("--single-item", *stages) if jobs == 1 else _side_by_side(graph, stages, jobs)
 
 
 def _side_by_side(graph: Graph, todo: list[str], jobs: int) -> None:
@@ -52,14 +66,14 @@ def _side_by_side(graph: Graph, todo: list[str], jobs: int) -> None:
         raise InputError(f"{len(queue.failed)} failed: {', '.join(queue.failed)}{after}")
 
 
-def _look() -> tuple[Graph, set[str]]:
+def _look(*, allow_missing: bool) -> Work:
     """The stages there are, and those that are out of date; `InputError` where DVC cannot say."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     try:
         with Repo() as repo:
-            return Graph.read(repo), changed_stages(repo)
+            return Work.look(repo, allow_missing=allow_missing)
     except DvcException as error:
         raise InputError(f"DVC: {' '.join(str(error).split())}") from error
 
