@@ -9,7 +9,7 @@ from bkdsnn.errors import InputError
 from bkdsnn.params.read import validated
 from bkdsnn.params.schema import Params
 from bkdsnn.tools.repro import lock_file, machine, queue
-from bkdsnn.tools.repro.graph import Graph, Work
+from bkdsnn.tools.repro.graph import Graph
 from bkdsnn.tools.repro.queue import Queue
 
 NEEDS = {
@@ -109,21 +109,6 @@ def test_dependants_are_all_that_come_after():
         "evaluate@y",
         "build_tables@a",
     ]
-
-
-@pytest.mark.parametrize(
-    ("changed", "missing", "first"),
-    [
-        ("train_student@x", "prepare_data@a train_teacher@t train_student@y", "prepare_data@a train_teacher@t"),
-        ("train_student@x", "train_student@y evaluate@y", "train_student@y evaluate@y"),  # the table needs it
-        ("evaluate@x", "train_teacher@t train_student@x", "train_teacher@t train_student@x"),
-        ("evaluate@x", "train_teacher@t", ""),  # what the student was made of is not needed
-        ("build_tables@a", "prepare_data@a train_teacher@t", "prepare_data@a"),  # its figures show data
-    ],
-)
-def test_of_what_is_missing_that_comes_first_which_others_need(changed, missing, first):
-    work = Work(Graph(NEEDS), {changed}, set(missing.split()))
-    assert work.first == first.split()
 
 
 LOCK = "schema: '2.0'\nstages:\n  c:\n    cmd: c\n  other@x:\n    cmd: o\n  a:\n    cmd: a\n  b@1:\n    cmd: b\n"

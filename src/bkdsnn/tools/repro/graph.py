@@ -1,6 +1,5 @@
 """The stages of dvc.yaml as DVC sees them: what needs what, and which are to be run."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 ALWAYS_RUN = "fingerprint_raw"  # it writes the same where no published file has changed
@@ -27,58 +26,75 @@ class Graph:
         for stage, needs in self.needs.items():
             if stage in changed or needs & chosen:
                 chosen.add(stage)
-        return [stage for stage in self.needs if stage in chosen]
+        return self.in_order(chosen)
+
+    def in_order(self, stages: set[str]) -> list[str]:
+        """Stages in the order in which they can be run."""
+        return [stage for stage in self.needs if stage in stages]
 
     def dependants(self, stage: str) -> set[str]:
         """The stages that need a stage, directly or not."""
         return set(self.with_dependants({stage})) - {stage}
 
-    def needed(self, stages: Iterable[str], missing: set[str]) -> list[str]:
-        """The stages whose outputs are missing and that others need, directly or through such stages, in order."""
+    def needed(self, stages: set[str], missing: set[str]) -> set[str]:
+        """Of the stages whose outputs are missing those that others need, directly or through such stages."""
         wanted = set(stages)
         for stage in reversed(self.needs):
             if stage in wanted:
                 wanted |= self._reads(stage) & missing
-        return [stage for stage in self.needs if stage in wanted.difference(stages)]
+        return wanted - stages
 
     def _reads(self, stage: str) -> set[str]:
-        """Figures also show data, of which dvc.yaml says nothing there, as evaluations need them before."""
-        data = {other for other in self.needs if other.startswith("prepare_data@")}
-        return self.needs[stage] | (data if stage.startswith("build_tables@") else set())
+        """What a stage needs; a table also reads the data of the runs that it shows, which dvc.yaml does not name."""
+        runs = [need for need in self.needs[stage] if need.startswith("evaluate@")]
+        data = {need for run in runs for need in self.needs[run] if need.startswith("prepare_data@")}
+        return self.needs[stage] | data
 
 
 @dataclass(frozen=True)
 class Work:
-    """changed: stages that are not what dvc.lock says; missing: those that are, as far as they are there."""
+    """changed: stages that dvc.lock does not know as they are; missing: others, whose outputs are not there as it says.
+
+    All that DVC would run counts as changed, and nothing as missing, unless what is missing is allowed to be.
+    """
 
     graph: Graph
     changed: set[str]
     missing: set[str]
+    allow_missing: bool
 
     @classmethod
     def look(cls, repo, *, allow_missing: bool) -> "Work":
-        """What is to be done in a `dvc.repo.Repo`; `allow_missing`: what is missing is no change, as DVC means it."""
-        graph, missing = Graph.read(repo), set()
+        """What is to be done in a `dvc.repo.Repo`."""
+        graph, stages = Graph.read(repo), [stage for stage in repo.index.stages if stage.addressing != ALWAYS_RUN]
         with repo.lock:
-            changed = _changed(repo, allow_missing=allow_missing)
-            if allow_missing:
-                missing = {stage.addressing for stage in repo.index.stages if not all(out.exists for out in stage.outs)}
-        return cls(graph, changed, missing - changed)
+            if not allow_missing:
+                return cls(graph, {stage.addressing for stage in stages if stage.changed()}, set(), allow_missing)
+            made = {out.fs_path: out.hash_info for stage in repo.index.stages for out in stage.outs}
+            changed = {stage.addressing for stage in stages if _is_unknown(stage, made)}
+            missing = {stage.addressing for stage in stages if any(out.workspace_status() for out in stage.outs)}
+        return cls(graph, changed, missing - changed, allow_missing)
 
     @property
     def todo(self) -> list[str]:
-        """The stages that have changed and those that may have to run after them, in order."""
-        return self.graph.with_dependants(self.changed)
+        """The stages to be run, in order.
 
-    @property
-    def first(self) -> list[str]:
-        """The stages to be run before, whose outputs are missing and needed."""
-        return self.graph.needed(self.todo, self.missing)
+        With those that may have to run after them; where what is missing is allowed to be, these are left to the next
+        look, and what is missing is made where it is needed, or is the table.
+        """
+        if not self.allow_missing:
+            return self.graph.with_dependants(self.changed)
+        wanted = self.changed | {stage for stage in self.missing if stage.startswith("build_tables@")}
+        return self.graph.in_order(wanted | self.graph.needed(wanted, self.missing))
 
 
-def _changed(repo, *, allow_missing: bool) -> set[str]:
-    return {
-        stage.addressing
-        for stage in repo.index.stages
-        if stage.addressing != ALWAYS_RUN and stage.changed(allow_missing, [*repo.index.graph.successors(stage)])
-    }
+def _is_unknown(stage, made: dict) -> bool:
+    """Whether dvc.lock knows no stage of this command and these dependencies, wherever their files may be.
+
+    made: hashes of all outputs in dvc.lock, by path.
+    """
+    return (
+        stage.changed_stage()
+        or not all(out.hash_info for out in stage.outs)
+        or any(made[dep.fs_path] != dep.hash_info if dep.fs_path in made else dep.status() for dep in stage.deps)
+    )

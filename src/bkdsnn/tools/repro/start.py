@@ -1,7 +1,6 @@
 """`make repro JOBS=n`: the table that params.yaml asks for, several stages at once."""
 
 import subprocess
-from functools import partial
 
 from bkdsnn import paths, portable
 from bkdsnn.command import run_stage
@@ -22,34 +21,34 @@ FIRST = ("hash_code", "check_params", ALWAYS_RUN)  # everything needs them, and 
 
 def repro(jobs: str = "", allow_missing: str = "") -> None:
     """Reproduces the table; raises `InputError` that names the stages which failed."""
+    if allow_missing not in ("", "0", "1"):
+        raise InputError(f"ALLOW_MISSING={allow_missing}: wanted 1 (make what dvc.lock does not know) or nothing")
     with alone():
         params = load_params()
-        count, look = jobs_of(jobs, params), partial(_look, allow_missing=_is_set("ALLOW_MISSING", allow_missing))
-        work = look()
-        if work.changed & set(FIRST) or _raw_files_changed(params):
+        count = jobs_of(jobs, params)
+        work = _look(allow_missing == "1")
+        if (work.changed | work.missing) & set(FIRST) or _raw_files_changed(params):
             dvc_repro("--single-item", *FIRST)
-            work = look()
+            work = _look(work.allow_missing)
         if not work.todo:
             print("Data and pipelines are up to date.")
         else:
             with server.running():
-                while stages := work.first:
-                    _run(work.graph, stages, count)
-                    work = look()
-                if stages := work.todo:
-                    _run(work.graph, stages, count)
+                _make(work, count)
         _put_in_order(work.graph)
         _tell(params)
 
 
-def _is_set(name: str, value: str) -> bool:
-    if value not in ("", "1"):
-        raise InputError(f"{name}={value}: wanted 1 or nothing")
-    return value == "1"
-
-
-def _run(graph: Graph, stages: list[str], jobs: int) -> None:
-    dvc_repro("--single-item", *stages) if jobs == 1 else _side_by_side(graph, stages, jobs)
+def _make(work: Work, jobs: int) -> None:
+    """Runs what is to be done; where the next look finds stages that have changed thereby, also these."""
+    while stages := work.todo:
+        if jobs > 1:
+            _side_by_side(work.graph, stages, jobs)
+        else:
+            dvc_repro(*(["--single-item", *stages] if work.allow_missing else []))
+        if not work.allow_missing:
+            break
+        work = _look(work.allow_missing)
 
 
 def _side_by_side(graph: Graph, todo: list[str], jobs: int) -> None:
@@ -66,7 +65,7 @@ def _side_by_side(graph: Graph, todo: list[str], jobs: int) -> None:
         raise InputError(f"{len(queue.failed)} failed: {', '.join(queue.failed)}{after}")
 
 
-def _look(*, allow_missing: bool) -> Work:
+def _look(allow_missing: bool) -> Work:
     """The stages there are, and those that are out of date; `InputError` where DVC cannot say."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
