@@ -7,8 +7,9 @@ import sys
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
-from bkdsnn.tools.repro.graph import Work
+from bkdsnn.tools.repro.graph import Graph, Work
 
 # By name: for what, command, dependencies, output; $ stands for what it is for.
 STAGES = {
@@ -58,8 +59,6 @@ def fresh(finished, tmp_path, monkeypatch):
 
 
 def todo(*, allow_missing=True):
-    from dvc.repo import Repo
-
     with Repo() as repo:
         return Work.look(repo, allow_missing=allow_missing).todo
 
@@ -83,9 +82,11 @@ def test_what_is_missing_is_made_where_it_is_needed(fresh):
     assert not (fresh / "y").exists()
 
 
-def test_a_table_is_wanted_and_shows_data(fresh):
+def test_a_table_is_wanted_and_waits_for_the_data_that_it_shows(fresh):
     (fresh / "table").unlink()
     assert todo() == ["prepare_data@a", "build_tables@t"]
+    with Repo() as repo:
+        assert "prepare_data@a" in Graph.read(repo).needs["build_tables@t"]
 
 
 def test_a_model_that_is_not_the_one_of_the_lock_is_none(fresh):

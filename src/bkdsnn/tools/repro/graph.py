@@ -18,7 +18,8 @@ class Graph:
 
         graph = get_active_graph(repo.index.graph)  # from a stage to those it needs
         ordered = plan_repro(graph, collect_stages(repo, ["dvc.yaml"]))
-        return cls({stage.addressing: {need.addressing for need in graph.successors(stage)} for stage in ordered})
+        needs = {stage.addressing: {need.addressing for need in graph.successors(stage)} for stage in ordered}
+        return cls({stage: direct | _data_of_runs(direct, needs) for stage, direct in needs.items()})
 
     def with_dependants(self, changed: set[str]) -> list[str]:
         """The stages that have changed and those that may have to run after them, in order."""
@@ -41,14 +42,14 @@ class Graph:
         wanted = set(stages)
         for stage in reversed(self.needs):
             if stage in wanted:
-                wanted |= self._reads(stage) & missing
+                wanted |= self.needs[stage] & missing
         return wanted - stages
 
-    def _reads(self, stage: str) -> set[str]:
-        """What a stage needs; a table also reads the data of the runs that it shows, which dvc.yaml does not name."""
-        runs = [need for need in self.needs[stage] if need.startswith("evaluate@")]
-        data = {need for run in runs for need in self.needs[run] if need.startswith("prepare_data@")}
-        return self.needs[stage] | data
+
+def _data_of_runs(stages: set[str], needs: dict[str, set[str]]) -> set[str]:
+    """The data of the evaluated runs among them: a table also reads these, which dvc.yaml does not name."""
+    runs = [stage for stage in stages if stage.startswith("evaluate@")]
+    return {need for run in runs for need in needs[run] if need.startswith("prepare_data@")}
 
 
 @dataclass(frozen=True)
