@@ -65,10 +65,14 @@ def stages(output: str) -> set[str]:
     return set(re.findall(r"Running stage '([^']+)'", output)) - {ALWAYS}
 
 
+def done(output: str) -> list[tuple[str, str, str]]:
+    """What `make repro` says it has done, several stages at once: how many of how many, and which were the last."""
+    return re.findall(r"^ +(\d+) of (\d+)  (\S.*?)  \d+ s$", output, flags=re.MULTILINE)
+
+
 def side_by_side(output: str) -> set[str]:
-    """The stages that `make repro` says it has run, several at once."""
-    lines = re.findall(r"^ +\d+ of \d+  (\S.*?)  \d+ s$", output, flags=re.MULTILINE)
-    return {stage for line in lines for stage in line.split(", ")}
+    """The stages that `make repro` has run, several at once."""
+    return {stage for *_, last in done(output) for stage in last.split(", ")}
 
 
 def stale(clone: Clone) -> set[str]:
@@ -158,10 +162,10 @@ def test_the_bytes_are_those_that_other_processors_made(clone):
 
 
 def test_a_table_of_two_at_once_says_what_is_done(twins):
-    done = re.findall(r"^ +(\d+) of (\d+)  (\S.*?)  \d+ s$", twins[1].output, flags=re.MULTILINE)
-    assert [int(entry[0]) for entry in done] == sorted(int(entry[0]) for entry in done)
-    assert done[-1][:2] == (done[-1][1], done[-1][1])
-    assert "train_student@image-ce-s0, evaluate@image-ce-s0" in {entry[2] for entry in done}
+    entries = done(twins[1].output)
+    assert [int(entry[0]) for entry in entries] == sorted(int(entry[0]) for entry in entries)
+    assert entries[-1][:2] == (entries[-1][1], entries[-1][1])
+    assert "train_student@image-ce-s0, evaluate@image-ce-s0" in {entry[2] for entry in entries}
 
 
 def test_what_is_missing_is_made_where_it_is_needed_and_nothing_else(twins, tmp_path):

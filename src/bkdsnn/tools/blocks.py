@@ -49,7 +49,7 @@ def rows(table: str) -> str:
             "gain": with_spread(row["gain"], row["gain_ci95"], sign="+"),
             "verdict": row["gain_verdict"] or EMPTY,
             "p, corrected": number(row["gain_p_holm"], ".2g"),
-            "gap closed, %": number(100 * row["gap_closed"], ".0f"),
+            "gap closed, %": number(100 * row["gap_closed"], "z.0f"),
             "teacher %": number(row["teacher_top1"], ".2f"),
             "T": number(row["T"], ".0f"),
             "seeds": row["seeds"],
