@@ -1,6 +1,7 @@
 """Two states of a table, row by row: commits, experiments, the workspace; and what may not be compared."""
 
 import subprocess
+import tarfile
 
 import pytest
 import yaml
@@ -52,6 +53,17 @@ def test_what_is_not_committed_is_compared_with_a_branch_seed_by_seed(repository
     assert (difference, seeds, verdict) == ("+1.00 ± 0.29", "6", "better")
     assert line_of("image-ce", output)[-1] == "the same runs"
     assert "- methods.bkd.settings.feature_weight: 0.0002 → 0.5" in output.splitlines()
+
+
+def test_a_commit_is_read_by_the_first_python_3_11s_too_whose_tar_files_take_no_filter(
+    repository, composed, capsys, monkeypatch
+):
+    unpack = tarfile.TarFile.extractall
+    monkeypatch.setattr(tarfile.TarFile, "extractall", lambda self, path: unpack(self, path))
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    state(repository, composed, gain=1.0)
+    compare("main", "workspace")
+    assert line_of("image-bkd", capsys.readouterr().out)[3].startswith("+1.00")
 
 
 def test_a_state_from_before_tables_shared_runs_is_still_read(repository, composed, capsys):

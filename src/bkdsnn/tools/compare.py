@@ -124,7 +124,8 @@ def _checkout(commit: str, folder: Path) -> None:
     command += [f"{paths.RESULTS}/runs"] if _git("ls-tree", commit, f"{paths.RESULTS}/runs") else []
     packed = subprocess.run(command, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # the argument is there from Python 3.11.4
+        archive.extractall(folder)
 
 
 def _git(*arguments: str) -> list[str]:
