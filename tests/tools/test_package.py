@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
+from packaging.requirements import Requirement
 
 from bkdsnn.tools.clone import Clone
 
@@ -38,6 +39,19 @@ def test_a_package_asks_for_what_the_requirements_ask_for_from_the_tested_versio
     assert {name: bound.partition(",")[0] for name, bound in asked.items()} == {
         name: locked[name].replace("==", ">=") for name in asked
     }
+
+
+def test_all_that_a_locked_package_needs_is_locked_but_for_what_torch_pins_itself():
+    locked = named(lines_of("requirements.lock"))
+    needed = {
+        name
+        for package in locked
+        for need in map(Requirement, metadata.requires(package) or [])
+        if need.marker is None or need.marker.evaluate({"extra": ""})
+        for name in named([need.name])
+    }
+    assert len(needed) > 50
+    assert {name for name in needed - locked.keys() if not name.startswith(("nvidia-", "cuda-"))} <= {"triton"}
 
 
 def test_make_installs_what_measures_gpus_in_the_version_of_the_extra():
