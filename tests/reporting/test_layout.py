@@ -10,6 +10,7 @@ def test_cells():
     assert number(float("nan"), ".2f") == number(None, ".2f") == "–"
     assert with_spread(94.0, 2.0) == "94.00 ± 2.00"
     assert with_spread(1.0, float("nan"), sign="+") == "+1.00"
+    assert with_spread(-0.001, 1.0, sign="+") == "+0.00 ± 1.00"
 
 
 @pytest.mark.parametrize(

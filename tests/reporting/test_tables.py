@@ -17,6 +17,7 @@ from bkdsnn.reporting.verdicts import verdicts
 
 CE, BKD = {"of": "image-ce"}, {"of": "image-bkd"}
 VIT, DVS = {"of": "image-vit"}, {"of": "dvs-mixed"}
+STRONG = {"method_settings": {"blur_ratio": 0.6}}
 
 
 @pytest.fixture
@@ -75,8 +76,8 @@ def test_a_gain_over_the_row_that_is_named(collect_rows):
     assert read["plain"] == "+3.00 ± 4.30 (too few seeds)"
     assert read["blurred"] == "+1.00 ± 2.48 (over plain, too few seeds)"  # differences 1, 0, 2
     line = comparison.for_reading(collected, Sources(collected.params)).iloc[-1]
-    assert line["gain"] == "+1.00 ± 2.48 (BKD over plain, too few seeds)"
-    assert line["verdicts"] == "too few seeds: BKD over plain"
+    assert line["gain"] == "+1.00 ± 2.48 (blurred over plain, too few seeds)"
+    assert line["verdicts"] == "too few seeds: blurred over plain"
 
 
 def test_a_table_that_shows_another_s_runs_judges_its_own_questions_alone(collect_rows):
@@ -133,9 +134,8 @@ def test_a_line_of_the_comparison(both):
 
 
 def test_lines_are_students_and_teachers_and_what_a_method_has_twice(collect_rows):
-    strong = {"method_settings": {"blur_ratio": 0.6}}
     mixed = {**BKD, "method": "mixed"}
-    collected = collect_rows({"ce": CE, "bkd": BKD, "mixed": mixed, "more": {**BKD, **strong}, "vit": VIT, "dvs": DVS})
+    collected = collect_rows({"ce": CE, "bkd": BKD, "mixed": mixed, "more": {**BKD, **STRONG}, "vit": VIT, "dvs": DVS})
     found = [(line.dataset, line.teacher, line.cells) for line in comparison.lines(collected.params)]
     assert found == [
         ("digits", "resnet-digits", {"bkd": "bkd", "ce": "ce", "mixed": "mixed"}),
@@ -150,6 +150,15 @@ def test_lines_are_students_and_teachers_and_what_a_method_has_twice(collect_row
     assert list(read["verdicts"]) == [f"{few}: BKD, mixed", f"{few}: BKD", f"{few}: mixed", "–"]
 
 
+@pytest.mark.parametrize(
+    ("of_bkd", "variants"), [({}, ["mixed: blur_ratio=0.6", "–"]), (STRONG, ["blur_ratio=0.6", "–"])]
+)
+def test_where_methods_share_a_line_a_setting_of_some_says_whose_it_is(collect_rows, of_bkd, variants):
+    mixed = {**BKD, "method": "mixed", **STRONG}
+    collected = collect_rows({"ce": CE, "bkd": {**BKD, **of_bkd}, "mixed": mixed, "more": BKD})
+    assert list(comparison.for_reading(collected, Sources(collected.params))["variant"]) == variants
+
+
 def test_a_baseline_alone_is_a_line(collect_rows):
     collected = collect_rows({"ce": CE})
     (line,) = comparison.for_reading(collected, Sources(collected.params)).to_dict("records")
@@ -159,7 +168,8 @@ def test_a_baseline_alone_is_a_line(collect_rows):
 def test_the_methods_of_a_table_are_explained(both, tmp_path):
     write_tables(tmp_path, both)
     note = (
-        "- Methods, all on top of cross-entropy: baseline (ce): cross-entropy alone; "
+        "- Methods, all with a cross-entropy (of the mean logits, or of every time step's): "
+        "baseline (ce): cross-entropy alone; "
         "BKD: the feature, blurred and restored before it is compared (Xu et al. 2024)."
     )
     for name in ("comparison.md", "table.md"):

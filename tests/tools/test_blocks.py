@@ -104,6 +104,15 @@ def test_trials_are_means_over_their_seeds_and_the_best_is_chosen(committed):
     ]
 
 
+@pytest.mark.parametrize(
+    ("best", "told"), [(1, "image-bkd, image-mixed"), (2, "image-mixed"), (3, "image-bkd, image-mixed")]
+)
+def test_a_choice_at_an_end_of_the_values_is_told(committed, best, told):
+    lines = [f"{value},9,a,{60 if value == best else 50}" for value in (3, 1, 2)]
+    paths.tuning("digits", "image-bkd").write_text("\n".join([TRIALS["image-bkd"].splitlines()[0], *lines]))
+    assert blocks.trials("digits").splitlines()[-1].endswith(f"may lie beyond: {told}.")
+
+
 def test_of_equal_trials_the_smallest_is_chosen():
     trials = pd.DataFrame({"methods.kd.settings.weight": [3, 1], "seed": [9, 9], "validation_top1": [58.0, 58.0]})
     assert blocks.validation(trials).idxmax() == 1

@@ -123,7 +123,7 @@ def _row(table: Path, key: str) -> dict[str, str]:
 
 
 def _number(text: str, *, sign: str = "") -> str:
-    return f"{float(text):{sign}.2f}" if text else "–"
+    return f"{float(text):{sign}z.2f}" if text else "–"
 
 
 def _spread(middle: str, width: str, *, sign: str = "") -> str:

@@ -1,4 +1,7 @@
-"""KDSNN (Xu et al. 2023, arXiv:2304.05627): the student's feature, aligned, imitates the teacher's."""
+"""KDSNN (Xu et al. 2023, arXiv:2304.05627): the student's feature, aligned, imitates the teacher's.
+
+The loss is that of the official BKDSNN code under this name; KDSNN itself was published without code.
+"""
 
 from pydantic import Field
 from torch import Tensor, nn

@@ -1,6 +1,7 @@
-"""LaSNN (Hong et al. 2023, arXiv:2304.09101): KDSNN's loss summed over several layers.
+"""LaSNN (Hong et al. 2023, arXiv:2304.09101) as the official BKDSNN code has it: KDSNN's loss summed over layers.
 
-In the official BKDSNN code the align layers of LaSNN lie in a plain list, which no optimiser sees; here they learn.
+LaSNN itself was published without code and has an attention that this has not. In BKDSNN's code the align layers lie in
+a plain list, which no optimiser sees; here they learn.
 """
 
 from pydantic import Field

@@ -10,9 +10,10 @@ from bkdsnn.methods._losses import correct_steps, task_loss
 
 
 class Settings(ce.Settings):
-    """The temperature of the shared target, and the share of it in the loss (official alpha) in the last epoch.
+    """The temperature of the shared target, and the share of it in the loss (official alpha) that it grows towards.
 
-    grows: the share grows from 0 with the epochs (false, official staticalpha: it is 1 - alpha throughout).
+    grows: from 0 in the first of n epochs to (n - 1) / n of it in the last; if false (official staticalpha) it is
+    1 - alpha throughout.
     """
 
     sharing_weight: float = Field(ge=0.0, le=1.0)

@@ -91,7 +91,7 @@ def methods_note(params: Params) -> str:
         known_as, what = label(name, params), meaning(name, params)
         known_as = known_as if known_as.lower() == name else f"{known_as} ({name})"
         notes.append(f"{known_as}: {what}" if what else known_as)
-    return f"Methods, all on top of cross-entropy: {'; '.join(notes)}."
+    return f"Methods, all with a cross-entropy (of the mean logits, or of every time step's): {'; '.join(notes)}."
 
 
 def settings_note(params: Params) -> str:
@@ -137,7 +137,8 @@ def _cited(line: Line, params: Params) -> dict[str, Published]:
 def _differences(line: Line, collected: Collected) -> dict[str, str]:
     """Ours - published as text, of the rows that have both."""
     cited = {row: entry.value for row, entry in _cited(line, collected.params).items() if entry.value is not None}
-    return {row: f"{top1(row, collected).mean() - value:+.2f}" for row, value in cited.items() if collected.of_row(row)}
+    ours = {row: top1(row, collected).mean() for row in cited if collected.of_row(row)}
+    return {row: f"{mean - cited[row]:+z.2f}" for row, mean in ours.items()}
 
 
 def _listed(cells: dict[str, str], params: Params) -> str:
@@ -154,9 +155,12 @@ def _label(row: str, params: Params) -> str:
 
 
 def _compared(row: str, params: Params) -> str:
-    """`BKD`, or `BKD over kdsnn` where its gain is not over the baseline."""
+    """`BKD`, or `BKD over kdsnn` where its gain is not over the baseline, `no-restore over bkd` where both are BKD."""
     over = params.rows[row].over
-    return f"{_label(row, params)} over {over}" if over else _label(row, params)
+    if not over:
+        return _label(row, params)
+    alike = method_of(params.rows[row], params) == method_of(params.rows[over], params)
+    return f"{row if alike else _label(row, params)} over {over}"
 
 
 def _one(values: set) -> str:

@@ -28,7 +28,7 @@ def number(value: float | None, layout: str) -> str:
 
 def with_spread(value: float | None, spread: float | None, *, sign: str = "") -> str:
     """`94.00 ± 2.00`; without the spread where there is none."""
-    text = number(value, f"{sign}.2f")
+    text = number(value, f"{sign}z.2f")  # z: what rounds to 0 is not -0.00
     return text if spread is None or math.isnan(spread) else f"{text} ± {spread:.2f}"
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from bkdsnn.params.schema import Params
-from bkdsnn.reporting.methods import baseline_of, is_baseline, main_of, method_of
+from bkdsnn.reporting.methods import baseline_of, is_baseline, label, main_of, method_of
 
 
 @dataclass
@@ -51,13 +51,19 @@ def _finish(line: Line, params: Params, *, of: int) -> None:
 
 
 def variant(line: Line, params: Params) -> str:
-    """The settings by which a line differs from its neighbours, where it has any."""
+    """The settings by which a line differs from its neighbours, where it has any; whose, where not all of it have them.
+
+    `blur_ratio=0.6`, or `LaSNN: features=stage2+last`.
+    """
     if line.of == 1:
         return ""
-    settings = [
-        f"{name}={'+'.join(value) if isinstance(value, dict) else value}"
-        for row in line.cells.values()
-        if row != line.baseline or not line.main
-        for name, value in params.rows[row].method_settings.items()
-    ]
-    return ", ".join(dict.fromkeys(settings))
+    rows = [row for row in line.cells.values() if row != line.baseline or not line.main]
+    with_setting: dict[str, list[str]] = {}
+    for row in rows:
+        for name, value in params.rows[row].method_settings.items():
+            setting = f"{name}={'+'.join(value) if isinstance(value, dict) else value}"
+            with_setting.setdefault(setting, []).append(label(method_of(params.rows[row], params), params))
+    return ", ".join(
+        setting if len(methods) == len(rows) else f"{' and '.join(methods)}: {setting}"
+        for setting, methods in with_setting.items()
+    )

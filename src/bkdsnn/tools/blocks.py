@@ -80,16 +80,20 @@ def _gain(row: dict) -> str:
 
 
 def trials(table: str) -> str:
-    """All trials of a table's rows on the validation split, as means over their seeds, and what they chose."""
+    """All trials of a table's rows on the validation split, as means over their seeds, and what they chose.
+
+    Below them the rows whose choice is the smallest or the largest of its values.
+    """
     files = {row: paths.tuning(table, row) for row in composed(f"table={table}")["rows"]}
-    made = [_trials(row, pd.read_csv(file)) for row, file in files.items() if file.is_file()]
-    if not made:
+    found = {row: validation(pd.read_csv(file)) for row, file in files.items() if file.is_file()}
+    if not found:
         raise InputError(f"{paths.tuning(table, 'ROW')}: no row of the table '{table}' has trials: `make tune`")
-    return "\n".join([_markdown(made), ""])
+    ends = [row for row, means in found.items() if means.idxmax() in (means.index[0], means.index[-1])]
+    note = f"Chosen at an end of the values, so that a better one may lie beyond: {', '.join(ends) or 'none'}."
+    return "\n".join([_markdown([_trials(row, means) for row, means in found.items()]), "", note, ""])
 
 
-def _trials(row: str, trials: pd.DataFrame) -> dict[str, str]:
-    means = validation(trials)
+def _trials(row: str, means: pd.Series) -> dict[str, str]:
     return {
         "row": row,
         "setting": ", ".join(name.rpartition(".")[2] for name in means.index.names),

@@ -97,7 +97,7 @@ def _compared(published: Published | None, ours: Share) -> str:
     if published.value is None:
         return f"not found ({published.source})"
     where = "within" if ours.low <= published.value <= ours.high else "outside"
-    difference = f"ours - published {ours.top1 - published.value:+.2f}"
+    difference = f"ours - published {ours.top1 - published.value:+z.2f}"
     return f"{published.value:.2f} % ({published.source}, grade {published.grade}): {where} the interval; {difference}"
 
 

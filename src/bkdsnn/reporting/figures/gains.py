@@ -41,7 +41,7 @@ def _line(axis, place: int, row: str, word: str, collected: Collected) -> str:
     colour, marker = _LOOKS.get(word, ("0.45", "o"))
     axis.plot(values, np.full(len(values), place), "|", ms=7, color=colour, alpha=0.7)
     axis.errorbar(mean, place, xerr=None if np.isnan(half) else half, fmt=marker, ms=6, capsize=3, color=colour)
-    return f"{_named(row, collected)} {mean:+.2f} ({word})"
+    return f"{_named(row, collected)} {mean:+z.2f} ({word})"
 
 
 def _named(row: str, collected: Collected) -> str:
