@@ -78,14 +78,14 @@ def check_pyfunc(project, inputs, *, expected):
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
+    (folder,) = project.glob("mlartifacts/**/MLmodel")
+    stored = {path.suffix for path in folder.parent.rglob("*") if path.is_file()}
+    assert stored <= {"", ".json", ".py", ".safetensors", ".txt", ".yaml"}
     model = mlflow.pyfunc.load_model("models:/bkdsnn-tiny@champion")
     assert torch.equal(torch.from_numpy(model.predict(inputs.numpy())), expected)
     specs = [*model.metadata.get_input_schema(), *model.metadata.get_output_schema()]
     assert [spec.shape for spec in specs] == [(-1, 1, 16, 16), (-1, 3)]
     assert model.input_example.shape == (1, 1, 16, 16)
-    (folder,) = project.glob("mlartifacts/**/MLmodel")
-    stored = {path.suffix for path in folder.parent.rglob("*") if path.is_file()}
-    assert stored <= {"", ".json", ".py", ".safetensors", ".txt", ".yaml"}
     with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
         model.predict(torch.rand(3, 1, 8, 8).numpy())
 
