@@ -59,7 +59,7 @@ def test_a_commit_is_read_by_the_first_python_3_11s_too_whose_tar_files_take_no_
     repository, composed, capsys, monkeypatch
 ):
     unpack = tarfile.TarFile.extractall
-    monkeypatch.setattr(tarfile.TarFile, "extractall", lambda self, path: unpack(self, path))
+    monkeypatch.setattr(tarfile.TarFile, "extractall", lambda self, path, members: unpack(self, path, members))
     monkeypatch.delattr(tarfile, "data_filter", raising=False)
     state(repository, composed, gain=1.0)
     compare("main", "workspace")

@@ -1,9 +1,7 @@
 """`make compare A=main B=calm-heron`: the rows of two experiments, commits or the workspace, paired by seed."""
 
 import difflib
-import io
 import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from tabulate import tabulate
 
 from bkdsnn import paths
 from bkdsnn.command import run_stage
+from bkdsnn.data.extraction import extract
 from bkdsnn.errors import InputError
 from bkdsnn.params.schema import Params, load_params
 from bkdsnn.reporting.collect import Collected, collect
@@ -120,12 +119,11 @@ def _checkout(commit: str, folder: Path) -> None:
     listed = _git("ls-tree", "--name-only", commit, str(paths.PARAMS), f"{paths.RESULTS}/")
     if str(paths.PARAMS) not in listed:
         raise InputError(f"{commit[:10]}: has no {paths.PARAMS}")
-    command = ["git", "archive", "--format=tar", commit, str(paths.PARAMS)]
+    archive = folder / "archive.tar"
+    command = ["git", "archive", f"--output={archive}", commit, str(paths.PARAMS)]
     command += [f"{paths.RESULTS}/runs"] if _git("ls-tree", commit, f"{paths.RESULTS}/runs") else []
-    packed = subprocess.run(command, capture_output=True, check=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # the argument is there from Python 3.11.4
-        archive.extractall(folder)
+    subprocess.run(command, capture_output=True, check=True)
+    extract(archive, folder, known=True)
 
 
 def _git(*arguments: str) -> list[str]:
