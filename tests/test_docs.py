@@ -3,7 +3,6 @@
 import ast
 import importlib
 import json
-import os
 import re
 import sys
 import time
@@ -16,6 +15,8 @@ import pytest
 import torch
 import yaml
 from conftest import NEURON, ROOT
+from warm_clone import WarmClone
+from warm_python import warm
 
 from bkdsnn import environment
 from bkdsnn.contracts import NetOutput
@@ -304,7 +305,7 @@ def test_the_format_that_is_shown_names_what_is_wrong(tmp_path):
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory):
     """A clone with the files that the page shows, and recordings for the format among them."""
-    clone = Clone(tmp_path_factory.mktemp("extended") / "clone")
+    clone = WarmClone(tmp_path_factory.mktemp("extended") / "clone")
     for path, content in examples().items():
         (clone.folder / path).write_text(content, encoding="utf-8")
     random = np.random.default_rng(0)
@@ -315,7 +316,7 @@ def extended(tmp_path_factory):
             t, (y, p) = np.sort(random.integers(0, 10_000, 80)), random.integers(0, (16, 2), (80, 2)).T
             x = random.integers(0, 8, 80) + 8 * (label == "right")
             np.savetxt(folder / f"{number}.txt", np.stack([t, x, y, p], axis=1), fmt="%d", delimiter=",")
-    clone.run(sys.executable, "-m", "bkdsnn.tools.compose", "table=mine", "seeds=[0]", PYTHONPATH="src")
+    clone.tool("compose", "table=mine", "seeds=[0]")
     make_available(clone)
     clone.commit()
     return clone
@@ -341,7 +342,7 @@ for key in ("squares", "clicks"):
 def test_the_examples_compose_check_and_prepare_their_data(extended):
     params = yaml.safe_load((extended.folder / "params.yaml").read_text())
     assert set(params["rows"]) == {"squares-ce", "squares-plain", "squares-memory", "clicks-ce"}
-    extended.run(sys.executable, "-c", PREPARE, PYTHONPATH=f"src{os.pathsep}.")
+    extended.run(*warm(), "python", "-c", PREPARE, PYTHONPATH="src")
     squares, clicks = (
         json.loads((extended.folder / "data" / key / "manifest.json").read_text()) for key in ("squares", "clicks")
     )

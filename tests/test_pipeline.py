@@ -17,10 +17,10 @@ import pandas as pd
 import pytest
 import yaml
 from reference_vectors import FOLDER
+from warm_clone import WarmClone
 
 from bkdsnn import portable
 from bkdsnn.files import sha256
-from bkdsnn.tools import clone as clones
 
 ROWS = ("image-ce", "image-bkd", "image-vit", "dvs-mixed", "dvs-swapped")
 BLURRING = ("image-bkd", "image-vit", "dvs-mixed", "dvs-swapped")
@@ -28,7 +28,7 @@ MARK = 5  # the clones keep so many feature maps, the checkout another number: p
 ALWAYS = "fingerprint_raw"
 
 
-class Clone(clones.Clone):
+class Clone(WarmClone):
     """A clone with a mark in its code."""
 
     def __init__(self, folder: Path) -> None:
@@ -42,11 +42,6 @@ class Clone(clones.Clone):
         text, count = re.subn(pattern, new, path.read_text(), count=1)
         assert count == 1
         path.write_text(text)
-
-    def tool(self, name: str, *arguments: str, check: bool = True, **environment: str) -> str:
-        return self.run(
-            sys.executable, "-m", f"bkdsnn.tools.{name}", *arguments, check=check, PYTHONPATH="src", **environment
-        )
 
     def cloned(self, folder: Path) -> "Clone":
         """What is committed, in another folder."""
@@ -84,11 +79,14 @@ def stale(clone: Clone) -> set[str]:
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory):
-    """Two clones in different places, reproduced side by side: by DVC alone, and two stages at once without MLflow."""
+    """Two clones in different places, reproduced side by side: by DVC alone, and two stages at once without MLflow.
+
+    Only the first one's stages are processes that users have.
+    """
     first, second = Clone(tmp_path_factory.mktemp("first") / "a"), Clone(tmp_path_factory.mktemp("elsewhere") / "b")
     with ThreadPoolExecutor() as pool:
-        other = pool.submit(second.tool, "repro.start", "2", BKDSNN_TRACKING="off")
-        first.output = first.dvc("repro")
+        other = pool.submit(second.tool, "repro.start", "2")
+        first.output = first.dvc("repro", LAUNCH="", BKDSNN_TRACKING="on")
         second.output = other.result()
     first.commit()
     second.commit()
@@ -172,7 +170,7 @@ def test_what_is_missing_is_made_where_it_is_needed_and_nothing_else(twins, tmp_
     """A fresh clone of finished work, without models; the results of one run are lost."""
     clone = twins[1].cloned(tmp_path / "fresh")
     shutil.rmtree(clone.folder / "results/runs/tiny/image-bkd-s0")
-    output = clone.tool("repro.start", "2", "1", BKDSNN_TRACKING="off")
+    output = clone.tool("repro.start", "2", "1")
     data = {"prepare_data@digits", "prepare_data@digits-dvs"}  # the figures show both
     run = {"train_student@image-bkd-s0", "evaluate@image-bkd-s0"}
     teacher = {"train_teacher@resnet-digits", "cache_features@resnet-digits-digits"}
@@ -189,7 +187,7 @@ def test_a_table_that_shows_anothers_runs_trains_nothing(twins, tmp_path):
     tiny = path.with_name("tiny.yaml").read_text()
     path.write_text(tiny.replace("table: tiny", "table: tiny-again\nsame_runs_as: tiny"))
     clone.tool("compose", "table=tiny-again")
-    output = clone.tool("repro.start", "1", "1", BKDSNN_TRACKING="off")
+    output = clone.tool("repro.start", "1", "1")
     data = {"prepare_data@digits", "prepare_data@digits-dvs"}
     assert stages(output) == {"hash_code", "check_params", *data, "build_tables@tiny-again"}
     shown, own = (pd.read_csv(clone.folder / f"results/tables/{name}/table.csv") for name in ("tiny-again", "tiny"))
@@ -261,7 +259,7 @@ def test_what_changes_numbers_makes_those_stages_stale_that_use_it(clone, change
 
 
 def test_an_experiment_with_another_blur_ratio_reruns_what_blurs(clone):
-    output = clone.dvc("exp", "run", "-S", "table=tiny", "-S", "blur_ratio=0.2", BKDSNN_TRACKING="off")
+    output = clone.dvc("exp", "run", "-S", "table=tiny", "-S", "blur_ratio=0.2")
     blurring = {f"{stage}@{row}-s0" for stage in ("train_student", "evaluate") for row in BLURRING}
     assert stages(output) == {"check_params", "build_tables@tiny"} | blurring
     clone.restore()
@@ -272,8 +270,9 @@ def test_an_experiment_with_another_blur_ratio_reruns_what_blurs(clone):
 def test_queued_experiments_run_side_by_side_into_one_store(clone):
     from mlflow import MlflowClient
 
-    clone.dvc("exp", "run", "--queue", "-S", "table=tiny", "-S", "blur_ratio=0.0,0.3,0.4,0.5")
-    clone.dvc("queue", "start", "-j", "4")
+    as_users_do = {"LAUNCH": "", "BKDSNN_TRACKING": "on"}
+    clone.dvc("exp", "run", "--queue", "-S", "table=tiny", "-S", "blur_ratio=0.0,0.3,0.4,0.5", **as_users_do)
+    clone.dvc("queue", "start", "-j", "4", **as_users_do)
     deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         states = [
@@ -338,7 +337,7 @@ def test_what_a_launcher_is_asked_for_every_stage(twins, tmp_path):
     clone = twins[1]
     clone.edit("src/bkdsnn/reporting/layout.py", 'EMPTY = "–"', 'EMPTY = "--"')
     path = f"{tmp_path}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    clone.tool("repro.start", "2", BKDSNN_TRACKING="off", LAUNCH="srun --exact -n1 --gpus=1", PATH=path)
+    clone.tool("repro.start", "2", LAUNCH="srun --exact -n1 --gpus=1", PATH=path)
     started = (tmp_path / "log").read_text().splitlines()
     assert "--exact -n1 --gpus=1 python stages/build_tables.py tiny" in started
     assert "--exact -n1 --gpus=1 python stages/hash_code.py" in started
@@ -349,7 +348,7 @@ def test_a_run_that_fails_stops_only_what_needs_it_and_is_named(twins):
     clone = twins[1]
     clone.edit("src/bkdsnn/methods/_sum.py", "        terms = {}", "        terms = self.missing")
     clone.edit("src/bkdsnn/reporting/layout.py", 'EMPTY = "–"', 'EMPTY = "---"')
-    output = clone.tool("repro.start", "2", check=False, BKDSNN_TRACKING="off")
+    output = clone.tool("repro.start", "2", check=False)
     assert clone.code == 1
     last = output.splitlines()[-1]
     assert last.startswith("repro: 2 failed: ")
@@ -364,7 +363,7 @@ def test_a_run_that_fails_stops_only_what_needs_it_and_is_named(twins):
 
 def test_a_row_is_made_with_what_it_needs_and_nothing_else(clone):
     before = (clone.folder / "params.yaml").read_bytes()
-    output = clone.tool("repro.row", "tiny", "image-ce", "1", BKDSNN_TRACKING="off")
+    output = clone.tool("repro.row", "tiny", "image-ce", "1")
     assert stages(output) == {"check_params", "train_student@image-ce-s1", "evaluate@image-ce-s1"}
     assert re.search(r"results/runs/tiny/image-ce-s1: \d+\.\d\d % of the test split", output)
     assert (clone.folder / "params.yaml").read_bytes() == before
@@ -383,7 +382,7 @@ def test_what_is_tuned_is_chosen_on_the_validation_split_alone(clone):
     arguments = ("tune", "tiny", "image-ce", space, "100,101")
     table = clone.folder / "results/tuning/tiny-image-ce.csv"
     lock = (clone.folder / "dvc.lock").read_bytes()
-    output = clone.tool(*arguments, BKDSNN_TRACKING="off")
+    output = clone.tool(*arguments)
     assert trained("image-ce").isdisjoint(stages(output))
     assert {stage.split("@")[0] for stage in stages(output)} == {"check_params", "train_student"}
     chosen, ranked = table.read_bytes(), output[output.index("| settings") :]
@@ -391,7 +390,7 @@ def test_what_is_tuned_is_chosen_on_the_validation_split_alone(clone):
     source = "src/bkdsnn/data/sources/digits.py"
     clone.edit(source, r"\n    return Prepared\(", SHUFFLED)
     clone.edit(source, r"splits=stratified_split\(labels, settings.split\)", "splits=splits")
-    output = clone.tool(*arguments, BKDSNN_TRACKING="off")
+    output = clone.tool(*arguments)
     assert "prepare_data@digits" in stages(output)
     assert (table.read_bytes(), output[output.index("| settings") :]) == (chosen, ranked)
     assert (clone.folder / "dvc.lock").read_bytes() == lock
@@ -439,5 +438,5 @@ def test_stopped_in_the_middle_the_same_command_ends_with_the_same_bytes(twins, 
         assert code == 128 + number
         assert re.search(r"^stopped: \d+ of \d+ stages are done, left are \S+", said, flags=re.MULTILINE)
         assert "FAILED" not in said
-    clone.tool("repro.start", "2", BKDSNN_TRACKING="off")
+    clone.tool("repro.start", "2")
     assert clone.bytes() == twins[1].bytes()

@@ -3,15 +3,14 @@
 import os
 import re
 import shutil
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from warm_clone import WarmClone
 
 from bkdsnn.data.arrays import ArrayData
 from bkdsnn.errors import InputError
-from bkdsnn.tools.clone import Clone
 
 TABLE = """# @package _global_
 defaults:
@@ -37,7 +36,7 @@ def picture(path, value):
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    made = Clone(tmp_path_factory.mktemp("own") / "clone")
+    made = WarmClone(tmp_path_factory.mktemp("own") / "clone")
     (made.folder / "src/bkdsnn/conf/table/own.yaml").write_text(TABLE)
     for part, count in (("train", 6), ("test", 2)):
         for label, name in enumerate(("cat", "dog")):
@@ -55,7 +54,7 @@ def prepared(clone, **environment):
 
 
 def test_changed_files_are_prepared_anew_and_others_are_not(clone):
-    clone.run(sys.executable, "-m", "bkdsnn.tools.compose", "table=own", PYTHONPATH="src")
+    clone.tool("compose", "table=own")
     assert prepared(clone)
     before = (clone.folder / "data/image-folder/inputs.npy").read_bytes()
     assert not prepared(clone)
@@ -91,7 +90,7 @@ def test_data_that_are_missing_are_told_in_one_line(clone):
 
 @pytest.mark.slow
 def test_prepared_data_that_were_changed_are_made_again_by_the_command_that_the_line_names(clone):
-    clone.run(sys.executable, "-m", "bkdsnn.tools.compose", "table=own", PYTHONPATH="src")
+    clone.tool("compose", "table=own")
     prepared(clone)
     path = clone.folder / "data/image-folder/labels.npy"
     before, content = path.stat(), path.read_bytes()

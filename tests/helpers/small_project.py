@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from unittest import mock
 
 import yaml
 from conftest import ROOT
+from warm_python import warm
 
 from stages.cache_features import cache_features
 from stages.prepare_data import prepare_data
@@ -32,10 +32,10 @@ class Project:
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("students", ".resume"))
         return Project(folder, root=root)
 
-    def start(self, **environment: str) -> subprocess.Popen:
-        """The run's stage, as DVC starts it, in a process group of its own."""
+    def start(self, *python: str, **environment: str) -> subprocess.Popen:
+        """The run's stage, as DVC starts it, in a process group of its own; by a warm Python where none is named."""
         return subprocess.Popen(
-            [sys.executable, str(ROOT / "stages/train_student.py"), RUN],
+            [*(python or (*warm(), "python")), str(ROOT / "stages/train_student.py"), RUN],
             cwd=self.folder,
             env=self.environment(**environment),
             stdout=subprocess.PIPE,

@@ -13,6 +13,7 @@ from image_sets import write_parquet
 from safetensors.torch import load_file
 from scipy import stats
 from sources import picture
+from warm_clone import WarmClone
 
 from bkdsnn.build import built_for, layouts_of
 from bkdsnn.errors import InputError
@@ -21,7 +22,6 @@ from bkdsnn.layers.layouts import their_names
 from bkdsnn.params.schema import Published, Student
 from bkdsnn.reporting.as_published import Share, share
 from bkdsnn.tools.check_number import _compared, check_number
-from bkdsnn.tools.clone import Clone
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 SETTINGS = {"time_steps": 2, "dim": 16, "depth": 1, "heads": 2, "mlp_ratio": 2, "pools": [2, 3]}
@@ -52,7 +52,7 @@ rows:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """A clone with pictures laid out as CIFAR-10's parquet files are, and a student with official names."""
-    clone = Clone(tmp_path_factory.mktemp("borrowed") / "clone")
+    clone = WarmClone(tmp_path_factory.mktemp("borrowed") / "clone")
     raw, conf = clone.folder / "raw", clone.folder / "src/bkdsnn/conf"
     for part, count in (("train", 40), ("test", 60)):
         write_parquet(raw / f"cifar10/{part}.parquet", [(picture(size=(32, 32))[1], n % 10) for n in range(count)])
@@ -69,16 +69,12 @@ def clone(tmp_path_factory):
     return clone
 
 
-def tool(clone: Clone, *arguments: str, **options) -> str:
-    return clone.run("python", "-m", "bkdsnn.tools.check_number", *arguments, PYTHONPATH="src", **options)
-
-
 def test_a_row_as_published_is_evaluated_and_check_number_says_the_same(clone):
     before = (clone.folder / "params.yaml").read_bytes()
-    said = tool(clone, "borrowed", "theirs", "theirs.pth.tar")
+    said = clone.tool("check_number", "borrowed", "theirs", "theirs.pth.tar")
     assert (clone.folder / "params.yaml").read_bytes() == before
     assert not (clone.folder / "models").exists(), "nothing is trained for it"
-    clone.run("python", "-m", "bkdsnn.tools.compose", "table=borrowed", PYTHONPATH="src")
+    clone.tool("compose", "table=borrowed")
     assert list(yaml.safe_load((clone.folder / "params.yaml").read_text())["runs"]) == ["theirs-s0"]
     clone.dvc("repro")
     written = load_file(clone.folder / "models/students/borrowed/theirs-s0/last.safetensors")
@@ -96,7 +92,7 @@ def test_a_row_as_published_is_evaluated_and_check_number_says_the_same(clone):
         text = (clone.folder / f"results/tables/borrowed/{name}.md").read_text(encoding="utf-8")
         assert f"{top1:.2f} (as published weights, {low:.2f} to {high:.2f})" in text
         assert "As published weights: a student that others trained, evaluated once" in text
-    said = clone.run("python", "-m", "bkdsnn.tools.publish", "theirs-s0", PYTHONPATH="src", check=False)
+    said = clone.tool("publish", "theirs-s0", check=False)
     assert "theirs-s0: begins with the weights of others (theirs.pth.tar), whose terms are theirs" in said
     (line,) = pd.read_csv(clone.folder / "results/tables/borrowed/table.csv").to_dict("records")
     assert (line["weights"], line["seeds"], np.isnan(line["top1_std"])) == ("as published", 1, True)
@@ -105,15 +101,21 @@ def test_a_row_as_published_is_evaluated_and_check_number_says_the_same(clone):
 
 def test_what_does_not_fit_is_told_before_any_data_are_prepared(clone):
     (clone.folder / "page.pth").write_text("<html>not found</html>")
-    said = tool(clone, "borrowed", "theirs", "page.pth", check=False)
+    said = clone.tool("check_number", "borrowed", "theirs", "page.pth", check=False)
     assert clone.code == 1
     assert "page.pth: refused: neither safetensors nor a plain state dict" in said
     assert said.count("\n") == 1
-    said = tool(
-        clone, "borrowed", "theirs", "theirs.pth.tar", "official", "students.small.settings.dim=32", check=False
+    said = clone.tool(
+        "check_number",
+        "borrowed",
+        "theirs",
+        "theirs.pth.tar",
+        "official",
+        "students.small.settings.dim=32",
+        check=False,
     )
     assert "'patch_embed.proj_conv.weight' has shape (2, 3, 3, 3), the network's has (4, 3, 3, 3)" in said
-    said = tool(clone, "borrowed", "theirs", "theirs.pth.tar", "ours", check=False)
+    said = clone.tool("check_number", "borrowed", "theirs", "theirs.pth.tar", "ours", check=False)
     assert "its names are those of layout: official" in said
 
 

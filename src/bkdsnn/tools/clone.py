@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from bkdsnn.errors import InputError
+from bkdsnn.params.read import FILE
+from bkdsnn.tools.compose import compose
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,7 +29,7 @@ class Clone:
             if name and source.is_file() and not name.startswith("results/") and name != "dvc.lock":
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, folder / name)
-        self.run(sys.executable, "-m", "bkdsnn.tools.compose", f"table={table}", *overrides, PYTHONPATH="src")
+        compose(folder / FILE, [f"table={table}", *overrides])
         self.run("git", "init", "-q")
         self.run("git", "config", "user.email", "test@example.org")
         self.run("git", "config", "user.name", "test")

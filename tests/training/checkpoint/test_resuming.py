@@ -1,12 +1,13 @@
 """A run that is killed, told to stop or wanted twice ends with the bytes of an unbroken one.
 
-Real training stages in processes of their own; the whole file takes half a minute.
+Real training stages in processes of their own.
 """
 
 import json
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def test_a_signal_to_all_its_processes_saves_after_the_step_and_the_run_goes_on(
 
 def test_of_two_that_want_the_same_run_one_waits_and_takes_the_result(project, unbroken, tmp_path):
     other = project.copy(tmp_path / "queued", root=project.root)
-    first = project.start(**EVERY_STEP)
+    first = project.start(sys.executable, **EVERY_STEP)
     until(lambda: project.number() >= 1, first)
     first.send_signal(signal.SIGSTOP)  # until the second is there
     second = other.start()
