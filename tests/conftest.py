@@ -1,5 +1,7 @@
 """What several tests share: composed params, a small data set, and where the reference vectors lie."""
 
+import copy
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +41,9 @@ def pytest_collection_modifyitems(items) -> None:
 
 @pytest.fixture(scope="session")
 def composed():
-    """`composed("table=tiny", ...)`: the composition of the catalogue as a plain dict."""
-    return parts.composed
+    """`composed("table=tiny", ...)`: the composition of the catalogue as a plain dict, composed once, one's own."""
+    made = cache(parts.composed)
+    return lambda *overrides: copy.deepcopy(made(*overrides))
 
 
 def write_data(folder: Path, *, shape: tuple[int, ...], samples: int = 60, classes: int = 3) -> ArrayData:

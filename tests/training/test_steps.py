@@ -1,5 +1,8 @@
 """Every method takes a training step with networks of the paper, student and teacher at their true sizes."""
 
+import copy
+from functools import cache
+
 import pytest
 import torch
 
@@ -33,38 +36,49 @@ def parts():
     return composed_parts()
 
 
+class Pair:
+    """A student, a batch, and what the student's feature shapes are and its teacher says of it."""
+
+    def __init__(self, parts, student: str, teacher: str, features: dict[str, str]) -> None:
+        shape, classes = looks_at(student)
+        self.student = build(parts["students"][student], input_shape=shape, classes=classes)
+        self.teacher = build(parts["teachers"][teacher], input_shape=shape, classes=classes)
+        index = torch.arange(2)
+        self.batch = Batch(
+            inputs=(3 * torch.rand(2, *shape)).floor(),
+            labels=torch.tensor([1, classes - 1]),
+            index=index,
+            draws=draw_keys("method", seed=0, epoch=0, index=index),
+            view=0,
+        )
+        self.output = LiveTeacher(self.teacher, features=list(features.values()))(self.batch)
+        with torch.no_grad():
+            self.shapes = self.student(self.batch.inputs).feature_shapes()
+
+
+@pytest.fixture(scope="module")
+def pair_of(parts):
+    """The pair of a name, made once for all its methods."""
+    return cache(lambda name: Pair(parts, *PAIRS[name]))
+
+
 @pytest.mark.parametrize(("pair", "name", "changes"), CASES)
-def test_a_step_of_student_and_method(parts, pair, name, changes):
-    student_key, teacher_key, features = PAIRS[pair]
-    shape, classes = looks_at(student_key)
-    student = build(parts["students"][student_key], input_shape=shape, classes=classes)
-    teacher_network = build(parts["teachers"][teacher_key], input_shape=shape, classes=classes)
-    teacher = LiveTeacher(teacher_network, features=list(features.values()))
-    index = torch.arange(2)
-    batch = Batch(
-        inputs=(3 * torch.rand(2, *shape)).floor(),
-        labels=torch.tensor([1, classes - 1]),
-        index=index,
-        draws=draw_keys("method", seed=0, epoch=0, index=index),
-        view=0,
-    )
+def test_a_step_of_student_and_method(parts, pair_of, pair, name, changes):
+    made = pair_of(pair)
     part = parts["methods"][name]
     settings = {**part["settings"], **changes}
     if "features" in settings:
-        settings["features"] = features
+        settings["features"] = PAIRS[pair][2]
     module = plugins.load("method", part["method"])
-    output = teacher(batch)
-    with torch.no_grad():
-        shapes = student(batch.inputs).feature_shapes()
-    method = module.Method(module.Settings(**settings), student=shapes, teacher=output.feature_shapes())
-    learner = Learner(student, method)
+    method = module.Method(module.Settings(**settings), student=made.shapes, teacher=made.output.feature_shapes())
+    learner = Learner(copy.deepcopy(made.student), method)
     optimiser = make_optimiser(learner, Optimiser(name="sgd", lr=0.01, weight_decay=0.0, momentum=0.9))
-    terms = learner(batch, output)
+    terms = learner(made.batch, made.output)
     assert all(term.isfinite() for term in terms.values())
     torch.stack(list(terms.values())).sum().backward()
     assert all(parameter.grad is not None for parameter in learner.parameters())
     assert all(parameter.grad.abs().sum() > 0 for parameter in method.parameters())
-    assert all(parameter.grad is None for parameter in teacher_network.parameters())
+    assert all(parameter.grad is None for parameter in made.teacher.parameters())
     before = [parameter.detach().clone() for parameter in method.parameters()]
     optimiser.step()
     assert not any(torch.equal(old, new) for old, new in zip(before, method.parameters(), strict=True))
