@@ -51,7 +51,7 @@ ui: $(READY) ## the MLflow pages on http://127.0.0.1:5000 (PORT=... for another)
 
 .PHONY: test
 test: lint ## lint, unit tests, and a real dvc repro of a tiny table in a clone, on all cores
-	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(RUN) python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-slow
 test-slow: $(READY) ## the tests that take minutes

@@ -1,11 +1,13 @@
 """What several tests share: composed params, a small data set, and where the reference vectors lie."""
 
 import copy
+import os
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from reference_vectors import LARGEST
 
 from bkdsnn.data.arrays import ArrayData, Prepared, create_inputs, write_manifest
@@ -14,6 +16,8 @@ from bkdsnn.params.recipe import Augmentation
 from bkdsnn.params.schema import Dataset
 from bkdsnn.tools import parts
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are the workers': threads on busy ones wait for each other
+    torch.set_num_threads(1)
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 NEURON = {
@@ -41,7 +45,7 @@ def pytest_collection_modifyitems(items) -> None:
 
 @pytest.fixture(scope="session")
 def composed():
-    """`composed("table=tiny", ...)`: the composition of the catalogue as a plain dict, composed once, one's own."""
+    """`composed("table=tiny", ...)`: a copy of what the catalogue composes, once, as a plain dict."""
     made = cache(parts.composed)
     return lambda *overrides: copy.deepcopy(made(*overrides))
 

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import os
 import re
 import sys
 import time
@@ -339,10 +340,11 @@ for key in ("squares", "clicks"):
 """
 
 
-def test_the_examples_compose_check_and_prepare_their_data(extended):
+def test_the_examples_compose_check_and_prepare_their_data(extended, tmp_path):
     params = yaml.safe_load((extended.folder / "params.yaml").read_text())
     assert set(params["rows"]) == {"squares-ce", "squares-plain", "squares-memory", "clicks-ce"}
-    extended.run(*warm(), "python", "-c", PREPARE, PYTHONPATH="src")
+    (tmp_path / "prepare.py").write_text(PREPARE)
+    extended.run(*warm(), "python", str(tmp_path / "prepare.py"), PYTHONPATH=f"src{os.pathsep}.")
     squares, clicks = (
         json.loads((extended.folder / "data" / key / "manifest.json").read_text()) for key in ("squares", "clicks")
     )

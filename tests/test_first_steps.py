@@ -4,10 +4,10 @@ import json
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
-from warm_python import warm
 
 from bkdsnn import portable
 
@@ -31,7 +31,7 @@ print(json.dumps(printed))
 def test_the_cells_print_what_the_notebook_shows(tmp_path):
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("BKDSNN_", "MLFLOW_", "DVC_"))}
     found = subprocess.run(
-        [*warm(), "python", "-c", RUN, str(PATH)],
+        [sys.executable, "-c", RUN, str(PATH)],
         cwd=tmp_path,
         env={**kept, "PYTHONPATH": str(ROOT / "src"), "MPLBACKEND": "agg", "BKDSNN_ACCELERATOR": "cpu"},
         capture_output=True,

@@ -79,14 +79,14 @@ def stale(clone: Clone) -> set[str]:
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory):
-    """Two clones in different places, reproduced side by side: in DVC's order, and two stages at once without MLflow.
+    """Two clones in different places, reproduced side by side: by DVC alone, and two stages at once without MLflow.
 
     Only the first one's stages are processes that users have.
     """
     first, second = Clone(tmp_path_factory.mktemp("first") / "a"), Clone(tmp_path_factory.mktemp("elsewhere") / "b")
     with ThreadPoolExecutor() as pool:
         other = pool.submit(second.tool, "repro.start", "2")
-        first.output = first.tool("repro.start", "1", LAUNCH="", BKDSNN_TRACKING="on")
+        first.output = first.dvc("repro", LAUNCH="", BKDSNN_TRACKING="on")
         second.output = other.result()
     first.commit()
     second.commit()

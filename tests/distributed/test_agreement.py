@@ -3,11 +3,11 @@
 import json
 import signal
 import socket
+import sys
 
 import pytest
 from conftest import write_data
 from test_scale_out import start
-from warm_python import warm
 
 LATE = """
 import time
@@ -80,7 +80,7 @@ def both(script: str, *arguments: str) -> list[str]:
         port = str(free.getsockname()[1])
     given = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     running = [
-        start(*warm(), "python", "-c", script, *arguments, **given, RANK=rank, LOCAL_RANK=rank, GROUP_RANK="0")
+        start(sys.executable, "-c", script, *arguments, **given, RANK=rank, LOCAL_RANK=rank, GROUP_RANK="0")
         for rank in ("0", "1")
     ]
     return [process.communicate(timeout=180)[0] for process in running]

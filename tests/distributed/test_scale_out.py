@@ -8,14 +8,9 @@ import sys
 
 import pytest
 from conftest import ROOT, write_data
-from warm_python import warm
 
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--no-python", "--nproc-per-node=2", sys.executable]
 CASES = ("plain", "rescaled", "swapped")
-
-
-def torchrun() -> list[str]:
-    python = [*warm(), "python"]
-    return [*python, "-m", "torch.distributed.run", "--no-python", "--nproc-per-node=2", *python]
 
 
 def start(*command: str, **environment: str) -> subprocess.Popen:
@@ -41,7 +36,7 @@ def notes(tmp_path_factory):
     script = str(ROOT / "tests/helpers/two_processes.py")
     running = [
         start(*head, script, str(folder / "data"), str(folder / name))
-        for name, head in (("one", [*warm(), "python"]), ("two", torchrun()))
+        for name, head in (("one", [sys.executable]), ("two", TORCHRUN))
     ]
     said = [process.communicate(timeout=120)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
@@ -139,7 +134,7 @@ command.run_stage(fails, parallel=True)
 @pytest.mark.parametrize("who", ["all", "one"])
 def test_an_error_of_all_or_of_one_process_ends_both_with_one_line(tmp_path, who):
     (tmp_path / "failing.py").write_text(FAILING)
-    process = start(*torchrun(), str(tmp_path / "failing.py"), who)
+    process = start(*TORCHRUN, str(tmp_path / "failing.py"), who)
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert re.findall(r"^fails: .*$", said, re.MULTILINE) == [f"fails: said by {who}"]
@@ -162,7 +157,7 @@ def test_two_steps_of_srun_on_two_nodes_find_each_other():
     both = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NNODES": "2"}
     both |= {"SLURM_NTASKS_PER_NODE": "1", "SLURM_LOCALID": "0", "MASTER_ADDR": "127.0.0.1"}
     numbers = ("0", "1")
-    running = [start(*warm(), "python", "-c", STEP, **both, SLURM_PROCID=n, SLURM_NODEID=n) for n in numbers]
+    running = [start(sys.executable, "-c", STEP, **both, SLURM_PROCID=n, SLURM_NODEID=n) for n in numbers]
     said = [process.communicate(timeout=60)[0] for process in running]
     assert said == ["0 of 2, node 0: 3\n", "1 of 2, node 1: 3\n"]
 

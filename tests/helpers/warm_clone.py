@@ -1,4 +1,4 @@
-"""A clone whose stages and tools begin in a warm Python."""
+"""A clone whose stages and tools begin in a warm Python, without MLflow; `LAUNCH=""` starts stages as users do."""
 
 from warm_python import warm
 
@@ -6,8 +6,6 @@ from bkdsnn.tools import clone
 
 
 class WarmClone(clone.Clone):
-    """A clone whose stages and tools begin in a warm Python, without MLflow; `LAUNCH=""` starts stages as users do."""
-
     def dvc(self, *arguments: str, **options) -> str:
         return super().dvc(*arguments, **{**self._quick(), **options})
 

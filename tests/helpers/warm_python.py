@@ -1,32 +1,22 @@
-"""A Python in which third parties' packages are imported already, for tests that start processes by the dozen.
+"""A Python in which third parties' packages are imported already, for tests that start stages by the dozen.
 
 To import torch and what comes with it takes longer than most stages work on made-up data. One process imports them once
-and forks itself for whoever asks: `warm()` is what asks it, in place of `python`, or as the `$LAUNCH` of dvc.yaml.
-Nothing of ours is imported beforehand: every process runs the code that its folder and PYTHONPATH name, with the
-signals, files, environment and exit code of a process of its own. One whole `dvc repro` is tested without it.
+and forks itself for whoever asks. Nothing of ours is imported beforehand: every process runs the code that its folder
+and PYTHONPATH name. What is about processes (their start, their end, launchers, SIGKILL) is tested without it, and so
+is one whole `dvc repro`.
 
 `python warm_python.py serve SOCKET` serves; `python warm_python.py ask SOCKET python ARGUMENTS...` asks.
 """
 
-import atexit
 import contextlib
-import gc
-import importlib
 import json
 import os
-import runpy
 import select
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
-from functools import cache
-from multiprocessing import process
-from pathlib import Path
 from typing import NoReturn
-from unittest import mock
 
 IMPORTED = (
     "lightning_fabric",
@@ -40,52 +30,76 @@ IMPORTED = (
     "yaml",
 )
 MOST = 2**17  # bytes of a request
+_started = []  # the server of this process and its folder, which end with it
+_starting = threading.Lock()
 
 
-@cache
 def warm() -> list[str]:
-    """A command that takes `python ARGUMENTS...`; its server starts where nobody has asked yet, and ends with us."""
+    """A command that takes `python ARGUMENTS...`, also as `$LAUNCH`; nothing where the system cannot do it (macOS)."""
+    with _starting:
+        if not _started and hasattr(os, "pidfd_open"):
+            _start()
+    return [f"{_started[0].name}/warm"] if _started else []
+
+
+def _start() -> None:
+    """The command lies beside the socket, at which nobody listens once the server has ended."""
+    import subprocess
+    import tempfile
+
     from bkdsnn import portable
 
-    path = Path(tempfile.mkdtemp(prefix="warm-")) / "socket"
-    with mock.patch.dict(os.environ):
-        portable.use()  # read once, where numpy and torch are imported
-        subprocess.Popen([sys.executable, "-I", __file__, "serve", str(path)], stdin=subprocess.PIPE)
-    return [sys.executable, "-I", "-S", __file__, "ask", str(path)]
+    folder = tempfile.TemporaryDirectory(prefix="warm-")
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    once = {**portable._INSTRUCTIONS, "MPLBACKEND": "agg"}  # read where numpy, torch and matplotlib are imported
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(f"{folder.name}/socket")
+        listening.listen()
+        server = subprocess.Popen(
+            [sys.executable, "-P", __file__, "serve", str(listening.fileno())],
+            stdin=subprocess.PIPE,
+            env={**kept, **once},
+            pass_fds=[listening.fileno()],
+            start_new_session=True,
+        )
+    with open(f"{folder.name}/warm", "w", opener=lambda path, flags: os.open(path, flags, 0o755)) as file:
+        file.write(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{__file__}" ask "{folder.name}/socket" "$@"\n')
+    _started.extend((folder, server))
 
 
 def ask(path: str, *arguments: str) -> int:
     """Lets a child of the server run `python ARGUMENTS...` with what this process has; its exit code."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
-        while server.connect_ex(path) != 0:  # it begins to listen once all is imported
-            select.select([], [], [], 0.05)
+        server.connect(path)
         request = {"arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd()}
         socket.send_fds(server, [json.dumps(request).encode()], [0, 1, 2])
         child = int(server.recv(MOST))
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, _: os.killpg(child, number))
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, _: _kill(child, number))
         code = int(server.recv(MOST))
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        with contextlib.suppress(OSError):  # SIGKILL is as it always was
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return code
 
 
-def serve(path: str) -> None:
+def serve(listening: socket.socket) -> None:
     """Forks for whoever asks until stdin ends; returns in a child that is to run Python."""
+    import gc
+    import importlib
+
     for name in IMPORTED:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # so that children share the memory
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
-        listening.bind(path)
-        listening.listen()
-        while select.select([listening, sys.stdin], [], [])[0] == [listening]:
-            connection, _ = listening.accept()
-            with connection:
-                if os.fork() == 0:
-                    return _answer(connection)
+    while select.select([listening, sys.stdin], [], [])[0] == [listening]:
+        connection, _ = listening.accept()
+        with connection:
+            if os.fork() == 0:
+                listening.close()
+                return _answer(connection)
     os._exit(0)
 
 
@@ -93,75 +107,93 @@ def _answer(connection: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     request, files, *_ = socket.recv_fds(connection, MOST, 3)
     if child := os.fork():
+        for file in files:
+            os.close(file)
         _watch(child, connection)
     os.setpgid(0, 0)
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
     _become(**json.loads(request))
 
 
 def _watch(child: int, connection: socket.socket) -> NoReturn:
     """Tells who asked for the child its number and how it ended; who was killed takes it along."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    with contextlib.suppress(OSError):
         os.setpgid(child, child)
-    for file in (0, 1, 2):
-        os.close(file)
-    with contextlib.suppress(BrokenPipeError):
+    ended = os.pidfd_open(child)
+    with contextlib.suppress(OSError):
         connection.send(str(child).encode())
-        ended = os.pidfd_open(child)
-        if ended not in select.select([ended, connection], [], [])[0]:
-            os.killpg(child, signal.SIGKILL)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if ended not in select.select([ended, connection], [], [])[0]:
+        _kill(child, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with contextlib.suppress(OSError):
         connection.send(str(code).encode())
     os._exit(0)
 
 
+def _kill(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
 def _become(arguments: list[str], environment: dict[str, str], folder: str) -> None:
     """What `python ARGUMENTS...` finds as it starts: environment, folder, arguments, and where it looks for modules."""
+    from multiprocessing import process
+
+    from numpy import random
+
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
     process.ORIGINAL_DIR = folder  # where workers that multiprocessing spawns look for the script
+    random.seed()  # noqa: NPY002 (the global state is another in every new process)
     sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in environment
     sys.argv = arguments[1:]
-    own = folder if sys.argv[0] in ("-c", "-m") else os.path.dirname(sys.argv[0])
+    own = folder if sys.argv[0] == "-m" else os.path.dirname(sys.argv[0])
     listed = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[:0] = [os.path.abspath(place) for place in (own, *listed)]
 
 
-def _run() -> None:
-    """Runs the code, module or script that `sys.argv` begins with."""
-    if sys.argv[0] == "-c":
-        exec(compile(sys.argv.pop(1), "<string>", "exec"), {"__name__": "__main__"})
-    elif sys.argv[0] == "-m":
-        del sys.argv[0]
-        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-    else:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+def run() -> NoReturn:
+    """Runs the script of `sys.argv`, or the module behind -m; ends without freeing the memory, which is shared."""
+    import atexit
+    import runpy
 
-
-def end(code: str | int | None) -> NoReturn:
-    """Ends as Python would, but that it does not free all memory first, which is shared."""
-    if isinstance(code, str):
+    code = 0
+    try:
+        if sys.argv[0] == "-m":
+            del sys.argv[0]
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            _run_script(os.path.abspath(sys.argv[0]))
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    if not isinstance(code, int):
         print(code, file=sys.stderr)
+        code = 1
     threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1 if isinstance(code, str) else code or 0)
+    os._exit(code)
+
+
+def _run_script(path: str) -> None:
+    import types
+
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    main.__file__ = path
+    with open(path, "rb") as file:
+        exec(compile(file.read(), path, "exec"), vars(main))
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "ask":
         sys.exit(ask(*sys.argv[2:]))
-    serve(sys.argv[2])
-    try:
-        _run()
-    except SystemExit as ended:
-        end(ended.code)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        end(1)
-    end(0)
+    serve(socket.socket(fileno=int(sys.argv[2])))
+    run()

@@ -38,7 +38,8 @@ def project(made, tmp_path) -> Project:
 
 def stop(project: Project, *, when, how: signal.Signals = signal.SIGKILL, wait: float = 0.0, **options) -> str:
     """Starts the run, stops it `wait` seconds after `when()` has become true, and gives what it printed."""
-    process = project.start(**options)
+    python = [sys.executable] if how == signal.SIGKILL else []  # to kill itself, not who asked for it
+    process = project.start(*python, **options)
     until(when, process)
     time.sleep(wait)
     os.killpg(process.pid, how)  # as a cluster's scheduler does, and the kernel when memory runs out
