@@ -5,17 +5,26 @@ and forks itself for whoever asks. Nothing of ours is imported beforehand: every
 and PYTHONPATH name. What is about processes (their start, their end, launchers, SIGKILL) is tested without it, and so
 is one whole `dvc repro`.
 
-`python warm_python.py serve SOCKET` serves; `python warm_python.py ask SOCKET python ARGUMENTS...` asks.
+`python warm_python.py DESCRIPTOR` serves at a socket that listens; ask_warm_python.py asks.
 """
 
+import atexit
 import contextlib
+import gc
+import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
+import types
+from multiprocessing import process
+from pathlib import Path
 from typing import NoReturn
 
 IMPORTED = (
@@ -30,6 +39,7 @@ IMPORTED = (
     "yaml",
 )
 MOST = 2**17  # bytes of a request
+ASK = Path(__file__).with_name("ask_warm_python.py")
 _started = []  # the server of this process and its folder, which end with it
 _starting = threading.Lock()
 
@@ -44,9 +54,6 @@ def warm() -> list[str]:
 
 def _start() -> None:
     """The command lies beside the socket, at which nobody listens once the server has ended."""
-    import subprocess
-    import tempfile
-
     from bkdsnn import portable
 
     folder = tempfile.TemporaryDirectory(prefix="warm-")
@@ -56,39 +63,19 @@ def _start() -> None:
         listening.bind(f"{folder.name}/socket")
         listening.listen()
         server = subprocess.Popen(
-            [sys.executable, "-P", __file__, "serve", str(listening.fileno())],
+            [sys.executable, "-P", __file__, str(listening.fileno())],
             stdin=subprocess.PIPE,
             env={**kept, **once},
             pass_fds=[listening.fileno()],
             start_new_session=True,
         )
     with open(f"{folder.name}/warm", "w", opener=lambda path, flags: os.open(path, flags, 0o755)) as file:
-        file.write(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{__file__}" ask "{folder.name}/socket" "$@"\n')
+        file.write(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{ASK}" "{folder.name}/socket" "$@"\n')
     _started.extend((folder, server))
-
-
-def ask(path: str, *arguments: str) -> int:
-    """Lets a child of the server run `python ARGUMENTS...` with what this process has; its exit code."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
-        server.connect(path)
-        request = {"arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd()}
-        socket.send_fds(server, [json.dumps(request).encode()], [0, 1, 2])
-        child = int(server.recv(MOST))
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, _: _kill(child, number))
-        code = int(server.recv(MOST))
-    if code < 0:
-        with contextlib.suppress(OSError):  # SIGKILL is as it always was
-            signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
-    return code
 
 
 def serve(listening: socket.socket) -> None:
     """Forks for whoever asks until stdin ends; returns in a child that is to run Python."""
-    import gc
-    import importlib
-
     for name in IMPORTED:
         importlib.import_module(name)
     gc.collect()
@@ -141,8 +128,6 @@ def _kill(group: int, number: int) -> None:
 
 def _become(arguments: list[str], environment: dict[str, str], folder: str) -> None:
     """What `python ARGUMENTS...` finds as it starts: environment, folder, arguments, and where it looks for modules."""
-    from multiprocessing import process
-
     from numpy import random
 
     os.environ.clear()
@@ -159,9 +144,6 @@ def _become(arguments: list[str], environment: dict[str, str], folder: str) -> N
 
 def run() -> NoReturn:
     """Runs the script of `sys.argv`, or the module behind -m; ends without freeing the memory, which is shared."""
-    import atexit
-    import runpy
-
     code = 0
     try:
         if sys.argv[0] == "-m":
@@ -184,8 +166,6 @@ def run() -> NoReturn:
 
 
 def _run_script(path: str) -> None:
-    import types
-
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     main.__file__ = path
     with open(path, "rb") as file:
@@ -193,7 +173,5 @@ def _run_script(path: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "ask":
-        sys.exit(ask(*sys.argv[2:]))
-    serve(socket.socket(fileno=int(sys.argv[2])))
+    serve(socket.socket(fileno=int(sys.argv[1])))
     run()
