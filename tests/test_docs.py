@@ -150,6 +150,7 @@ RUN_BY = {  # or runs the same on a smaller table
     "dvc exp show --only-changed --no-pager --drop 'methods|models|results|data|params' "
     "--keep 'results/tables/.*' --sort-by results/tables/digits/summary.json:last_validation_top1.image-bkd "
     "--sort-order desc": IDLE,
+    "dvc exp show --only-changed --csv": IDLE,
     "make compare A=main B=workspace": "test_what_is_not_committed_is_compared_with_a_branch_seed_by_seed",
     "dvc metrics show": IDLE,
     "dvc plots show": IDLE,

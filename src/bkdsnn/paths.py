@@ -4,7 +4,9 @@ from pathlib import Path
 
 from bkdsnn import environment
 
+CONF = Path(__file__).parent / "conf"
 PARAMS = Path("params.yaml")
+PIPELINE = Path("dvc.yaml")
 RESULTS = Path("results")
 _MODELS = Path("models")
 _DATA = Path("data")

@@ -79,7 +79,12 @@ VARIANTS += [
 
 @pytest.mark.parametrize(("name", "vectors", "changes"), VARIANTS, ids=str)
 def test_terms_are_scalars_and_every_layer_learns(make, name, vectors, changes):
-    method, given = make(name, vectors=vectors, **changes), outputs(vectors=vectors)
+    try:
+        method, given = make(name, vectors=vectors, **changes), outputs(vectors=vectors)
+    except InputError as error:  # one's own may compare maps alone, if it says so before anything is trained
+        if name in TERMS or not vectors:
+            raise
+        pytest.skip(str(error))
     terms = method(**given, labels=LABELS, draws=DRAWS)
     assert set(terms) == TERMS.get(name, set(terms) | {"task"})
     assert all(term.shape == () for term in terms.values())

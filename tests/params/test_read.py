@@ -100,7 +100,12 @@ CASES = {
     "a seed twice": ("seeds", [0, 1, 1, 2], "seeds: [0, 1, 1, 2]: each once"),
     "duration that is not used": (f"{DVS}/frames/duration_us", 9, "duration_us goes with split_by: duration"),
     "frames and steps": (f"{DVS}/frames/time_steps", 2, "has time_steps 4, data set 'digits-dvs' has 2 frames"),
-    "knob by hand": ("blur_ratio", 0.2, "blur_ratio: 0.2 has no effect, the runs have 0.15: it was edited by hand"),
+    "knob by hand": (
+        "blur_ratio",
+        0.2,
+        "blur_ratio: 0.2 has no effect, the runs have 0.15: it was edited by hand (use `dvc exp run -S table=digits "
+        "-S blur_ratio=0.2`)",
+    ),
     "T by hand": ("time_steps", 8, "time_steps: 8 has no effect, the runs have 4"),
     "precision by hand": ("precision", "bf16-mixed", "precision: bf16-mixed has no effect, the runs have 32-true"),
     "seeds by hand": ("seeds", [0, 1], "seeds [0, 1] and the rows ask for other runs than there are"),
@@ -154,6 +159,13 @@ def test_a_teacher_and_a_run_have_no_results_in_one_place(digits):
     bad = edited(digits, "teachers/image-ce-s0", digits["teachers"]["resnet-digits"])
     with pytest.raises(InputError, match="teachers.image-ce-s0: a run is called so too"):
         check(validated(Params, bad, where=""))
+
+
+def test_of_a_misspelt_key_the_misspelt_word_is_told_and_not_what_is_missing(digits):
+    bad = edited(digits, "blur_ration", 0.2)
+    del bad["blur_ratio"]
+    with pytest.raises(InputError, match=r"^params.yaml: blur_ration: unknown key; did you mean blur_ratio\? .*1 more"):
+        validated(Params, bad, where="")
 
 
 def test_what_a_mapping_holds_is_not_told(digits):

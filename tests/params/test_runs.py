@@ -39,6 +39,11 @@ def test_the_committed_params_are_the_composition_of_the_defaults(composed):
         ("rows.image-ce=null", "rows.image-ce: null: wanted dataset, student, teacher, method, recipe"),
         ("+rows.new={dataset:digits,student:sew-digits}", r"rows.new.teacher: missing \(null: none\)"),
         ("rows.image-ce.dataset=[digits]", r"rows.image-ce: '\['digits'\]' is missing in datasets; there are"),
+        (
+            "rows.image-ce.method=kdsnn",
+            "'kdsnn' is missing in methods; there are ce, .*; conf/method/kdsnn.yaml is there: its first line has to "
+            "be `# @package methods.kdsnn`, and the table's defaults have to name it",
+        ),
         (f"+rows.{'x' * 120}={{dataset:digits}}", r"rows.xxx+...: a key has at most 100 letters"),
         ("seds=[0]", "Could not override 'seds'"),
     ],

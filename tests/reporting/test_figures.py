@@ -1,5 +1,6 @@
 """Figures and plot files: which are made, of what, and the same bytes every time."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ from bkdsnn.reporting.figures.accuracy import blur_ratio, blurred_lines
 from bkdsnn.reporting.figures.datasets import images
 from bkdsnn.reporting.figures.draw import draw_figures
 from bkdsnn.reporting.figures.gains import gains
-from bkdsnn.reporting.figures.style import look
+from bkdsnn.reporting.figures.style import Drawn, look
 from bkdsnn.reporting.plots import write_plots
 from bkdsnn.reporting.report import write_tables
 
@@ -109,7 +110,20 @@ def test_gains_are_drawn_with_their_verdicts_and_what_they_are_over(composed):
     top1 = {"ce": (90.0, 92.0, 91.0, 89.0, 93.0), "higher": high, "lower": (85.0, 87.1, 86.0, 84.0, 88.2)}
     top1["alike"] = tuple(map(sum, zip(high, noise, strict=True)))
     (drawn,) = gains(made_up_table(made_up_params(composed, rows=rows, seeds=5), top1))
-    assert drawn.alt == "Mean gains: higher +2.06 (better), lower -4.94 (worse), alike over higher +0.00 (undecided)."
+    said = "higher over ce +2.06 (better), lower over ce -4.94 (worse), alike over higher +0.00 (undecided)"
+    assert drawn.alt == f"Mean gains: {said}."
+    (axis,) = drawn.figure.axes
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["better", "undecided", "worse"]
+
+
+def test_a_figure_says_which_table_it_is_of(collected, tmp_path, monkeypatch):
+    said = {}
+    monkeypatch.setattr(Drawn, "save", lambda drawn, folder: said.setdefault(drawn.name, drawn.figure.get_suptitle()))
+    draw_figures(tmp_path, collected, {"digits": write_data(tmp_path / "data", shape=(1, 8, 8))})
+    plt.close("all")
+    assert said.pop("data-digits") == "digits"
+    assert {"accuracy", "gains", "grad_cam-digits"} < set(said)
+    assert set(said.values()) == {collected.params.title}
 
 
 def test_a_table_of_one_row_has_no_gains(composed):

@@ -36,6 +36,30 @@ def test_an_unknown_tool_is_told_with_the_nearest(monkeypatch):
         cli.main()
 
 
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [
+        ("predict", "MODEL IMAGE"),
+        ("publish", "[KEY] [PUSH] [REPO]"),
+        ("plan", "[ARGUMENTS ...]"),
+        ("check-cache", "[KEY]"),
+    ],
+)
+def test_a_tool_says_what_it_takes_and_runs_nothing(monkeypatch, capsys, name, usage):
+    monkeypatch.setattr(sys, "argv", ["bkdsnn", name, "--help"])
+    cli.main()
+    first, _, *text = capsys.readouterr().out.splitlines()
+    assert first == f"usage: bkdsnn {name} {usage}".strip()
+    assert text
+
+
+def test_what_works_in_a_clone_alone_says_so_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bkdsnn", "row", "tiny", "image-ce", "0"])
+    with pytest.raises(SystemExit, match=r"^bkdsnn row: no dvc.yaml here: it works in a clone of the project"):
+        cli.main()
+
+
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules")  # by other tests
 def test_a_tool_gets_its_arguments(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["bkdsnn", "params", "table=none"])

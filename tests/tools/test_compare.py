@@ -55,6 +55,16 @@ def test_what_is_not_committed_is_compared_with_a_branch_seed_by_seed(repository
     assert "- methods.bkd.settings.feature_weight: 0.0002 → 0.5" in output.splitlines()
 
 
+def test_that_the_tables_are_two_is_told_before_their_settings(repository, composed, capsys):
+    state(repository, composed, gain=1.0, feature_weight=0.5)
+    params = yaml.safe_load((repository / "params.yaml").read_text())
+    (repository / "params.yaml").write_text(yaml.safe_dump(params | {"table": "own"}, sort_keys=False))
+    compare("main", "workspace")
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+    assert said[1] == f"- A is table {params['table']}, B table own: rows of one name may be of other things."
+    assert said[-1] == "- methods.bkd.settings.feature_weight: 0.0002 → 0.5"
+
+
 def test_a_commit_is_read_by_the_first_python_3_11s_too_whose_tar_files_take_no_filter(
     repository, composed, capsys, monkeypatch
 ):

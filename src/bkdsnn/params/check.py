@@ -2,7 +2,7 @@
 
 from bkdsnn import paths, plugins, portable
 from bkdsnn.errors import InputError
-from bkdsnn.params.derived import HOW, check_knobs, check_runs
+from bkdsnn.params.derived import check_knobs, check_runs, how
 from bkdsnn.params.read import FILE, validated
 from bkdsnn.params.schema import Dataset, Params, Run, Student
 from bkdsnn.params.settings import settings_of
@@ -52,10 +52,10 @@ def _check_settings(params: Params) -> None:
         for key, part in getattr(params, group).items():
             _settings("network", part.network, part.settings, f"{group}.{key}")
     for key, teacher in params.teachers.items():
-        if plugins.load("method", params.methods[teacher.method].method).Method.needs_teacher:
-            raise InputError(f"{FILE}: teachers.{key}.method: '{teacher.method}': it needs a teacher, which none has")
         method = params.methods[teacher.method]
         _settings("method", method.method, method.settings, f"methods.{teacher.method}")
+        if plugins.load("method", method.method).Method.needs_teacher:
+            raise InputError(f"{FILE}: teachers.{key}.method: '{teacher.method}': it needs a teacher, which none has")
     for key, run in params.runs.items():
         own = ", ".join(f"{name}={value}" for name, value in run.method_settings.items())
         where = f"methods.{run.method}" + (f" (with {own} of runs.{key})" if own else "")
@@ -154,7 +154,7 @@ def _check_steps(params: Params, where: str, part: Student, dataset: str) -> Non
     if frames and steps and frames != steps:
         raise InputError(
             f"{FILE}: {where} has time_steps {steps}, data set '{dataset}' has {frames} frames; "
-            + HOW.format(f"time_steps={steps}")
+            + how(f"time_steps={steps}", params)
         )
 
 

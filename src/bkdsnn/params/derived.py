@@ -8,7 +8,13 @@ from bkdsnn.params.runs import caches_of, runs_of, teacher_runs_of
 from bkdsnn.params.schema import Params
 from bkdsnn.params.settings import settings_of
 
-HOW = "params.yaml was edited by hand where only the composition takes effect: use `dvc exp run -S {}`"
+
+def how(setting: str, params: Params) -> str:
+    """What to do where params.yaml was edited by hand; `dvc exp run` composes anew, so it is told the table, too."""
+    return (
+        "params.yaml was edited by hand where only the composition takes effect: "
+        f"use `dvc exp run -S table={params.table} -S {setting}`"
+    )
 
 
 def check_runs(params: Params) -> None:
@@ -17,7 +23,7 @@ def check_runs(params: Params) -> None:
     table = params.same_runs_as or params.table
     if made := ", ".join(sorted({params.runs_table, *(run.table for run in params.runs.values())} - {table})):
         where = "same_runs_as" if params.same_runs_as else "table"
-        raise InputError(f"{FILE}: {where}: '{table}', but the runs are those of {made}; {HOW.format('table=NAME')}")
+        raise InputError(f"{FILE}: {where}: '{table}', but the runs are those of {made}; `dvc exp run -S table=NAME`")
     if both := sorted(set(params.runs) & set(params.teachers)):
         raise InputError(f"{FILE}: teachers.{both[0]}: a run is called so too, and their results lie side by side")
     expected = runs_of(rows=plain["rows"], seeds=params.seeds, table=table, parts=plain)
@@ -25,14 +31,14 @@ def check_runs(params: Params) -> None:
         odd = sorted(set(expected) ^ set(params.runs))[0]
         raise InputError(
             f"{FILE}: seeds {params.seeds} and the rows ask for other runs than there are (first: '{odd}'); "
-            + HOW.format("'seeds=[...]'")
+            + how("'seeds=[...]'", params)
         )
     for key, run in plain["runs"].items():
         for field, wanted in expected[key].items():
             if run[field] != wanted and field != "method_settings":
                 raise InputError(
                     f"{FILE}: runs.{key}.{field}: {run[field]!r}, but its row makes it {wanted!r}; "
-                    + HOW.format("rows.ROW.KEY=VALUE")
+                    + how("rows.ROW.KEY=VALUE", params)
                 )
     derived = {
         "caches": caches_of(rows=plain["rows"], recipes=plain["recipes"], teachers=plain["teachers"]),
@@ -40,7 +46,7 @@ def check_runs(params: Params) -> None:
     }
     for group, wanted in derived.items():
         if plain[group] != wanted:
-            raise InputError(f"{FILE}: {group} are not those that the rows need; {HOW.format('KEY=VALUE')}")
+            raise InputError(f"{FILE}: {group} are not those that the rows need; {how('KEY=VALUE', params)}")
 
 
 def check_knobs(params: Params) -> None:
@@ -57,7 +63,7 @@ def check_knobs(params: Params) -> None:
             found = ", ".join(map(str, sorted(used)))
             raise InputError(
                 f"{FILE}: {knob}: {value} has no effect, the runs have {found}: it was edited by hand "
-                f"(use `dvc exp run -S {knob}={value}`), or this table fixes it row by row"
+                f"(use `dvc exp run -S table={params.table} -S {knob}={value}`), or this table fixes it row by row"
             )
 
 

@@ -21,7 +21,8 @@ def validated(model: type[Model], content: object, *, where: str) -> Model:
     try:
         return model.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
-        first, *others = error.errors(include_url=False)
+        found = error.errors(include_url=False)
+        first, *others = sorted(found, key=lambda one: one["type"] != "extra_forbidden")  # misspelt: missing as well
         more = f" (and {len(others)} more)" if others else ""
         raise InputError(f"{FILE}: {_told(model, first, where)}{more}") from error
 

@@ -98,8 +98,20 @@ def _check_row(key: str, row: object) -> None:
 
 def _part(kind: str, name: str, known: dict, asker: str, *, group: str = "rows") -> dict:
     if not isinstance(name, str) or name not in known:
-        raise InputError(f"{group}.{asker}: '{name}' is missing in {kind}; there are {', '.join(known) or 'none'}")
+        there = ", ".join(known) or "none"
+        raise InputError(f"{group}.{asker}: '{name}' is missing in {kind}; there are {there}{_in_conf(kind, name)}")
     return known[name]
+
+
+def _in_conf(kind: str, name: object) -> str:
+    """What a file of the catalogue lacks that is there, and yet no part of the table."""
+    folder = paths.CONF / kind.removesuffix("s")
+    if not isinstance(name, str) or name not in {path.stem for path in folder.glob("*.yaml")}:
+        return ""
+    return (
+        f"; conf/{folder.name}/{name}.yaml is there: its first line has to be `# @package {kind}.{name}`, and the "
+        "table's defaults have to name it"
+    )
 
 
 def _teacher_path(row: dict, recipe: dict) -> str:

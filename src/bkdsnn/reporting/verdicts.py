@@ -10,7 +10,7 @@ from bkdsnn.reporting.collect import Collected
 from bkdsnn.reporting.intervals import Gain, differences
 
 LEVEL = 0.05  # of a whole table: how often one without any effect may say "better" or "worse" somewhere
-ENOUGH = 5  # pairs of seeds; below, the test sees hardly anything and hangs on the differences being normal
+ENOUGH = 5  # pairs of seeds: our own rule; nor do five show that differences are normal
 BETTER, WORSE, UNDECIDED, TOO_FEW = "better", "worse", "undecided", "too few seeds"
 
 

@@ -6,6 +6,7 @@ from functools import cache
 import torch
 from torch import nn
 
+from bkdsnn import plugins
 from bkdsnn.build import built_for, make_method
 from bkdsnn.contracts import NetOutput
 from bkdsnn.data.foreseen import Foreseen
@@ -156,4 +157,7 @@ def _reason(error: Exception) -> str:
     said = " ".join(str(error).split()).removeprefix(f"{FILE}: ")[:400]
     if isinstance(error, InputError):
         return said
-    return f"out of memory ({said})" if is_out_of_memory(error) else f"{type(error).__name__}: {said}"
+    if is_out_of_memory(error):
+        return f"out of memory ({said})"
+    place = plugins.place_of(error)
+    return f"{f'{place}: ' if place else ''}{type(error).__name__}: {said}"

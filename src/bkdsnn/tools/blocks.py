@@ -23,7 +23,8 @@ LEFT_OUT = {
     "firing rate",
     "energy (µJ)",
 }
-_NOTES = ("Mean ±", "Data ", "Made with", *(state.capitalize() for state in (MISSING, BROKEN, OTHER)))
+_LEFT_OUT = [state.capitalize() for state in (MISSING, BROKEN, OTHER)]
+_NOTES = ("Mean ±", "Gap closed:", "Verdicts:", "Data ", "Made with", *_LEFT_OUT)
 _COLUMNS = {"row", "top1_mean", "gain", "gain_over", "gain_verdict", "gain_ci95", "gain_p_holm", "gap_closed", "T"}
 _HOW = "`make params TABLE={table}` and `make repro` make it"
 _CELL = re.compile(r"(?<!\\)\|")

@@ -74,10 +74,12 @@ def notes(first: Collected, second: Collected) -> list[str]:
         "difference is paired by seed, ± is the half-width of its 95 % interval (Student's t). Verdicts: of B over A; "
         f"t-test, corrected (Holm) over the rows that differ and have {ENOUGH} pairs or more, at {LEVEL:g}."
     ]
-    lines += [f"{name}: {a} → {b}" for name, (a, b) in _settings(first.params, second.params).items()]
+    if (tables := [side.params.table for side in (first, second)])[0] != tables[1]:
+        lines.append(f"A is table {tables[0]}, B table {tables[1]}: rows of one name may be of other things.")
     for name, own in (("data", "data_sha256"), ("processor or versions", "made_with")):
         if odd := [row for row in first.params.rows if _differs(row, own, first, second)]:
             lines.append(f"Other {name} in B: {', '.join(odd)}.")
+    lines += [f"{name}: {a} → {b}" for name, (a, b) in _settings(first.params, second.params).items()]
     for side, collected in (("A", first), ("B", second)):
         lines += [f"{side}: {what}." for _, what in collected.problems.values()]
     return lines
@@ -149,9 +151,10 @@ def _differs(row: str, fact: str, first: Collected, second: Collected) -> bool:
 
 
 def _settings(first: Params, second: Params) -> dict[str, tuple]:
-    """The settings that differ, by their dotted names; None where one has none."""
+    """The settings that differ, by their dotted names; EMPTY where one has none."""
     a, b = (_flat(params.model_dump(mode="json", exclude=_DERIVED)) for params in (first, second))
-    return {name: (a.get(name), b.get(name)) for name in dict.fromkeys([*a, *b]) if a.get(name) != b.get(name)}
+    pairs = {name: (a.get(name, EMPTY), b.get(name, EMPTY)) for name in dict.fromkeys([*a, *b])}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _flat(content: dict) -> dict[str, object]:

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from bkdsnn import paths
 from bkdsnn.command import run_stage
 from bkdsnn.errors import InputError
 from bkdsnn.files import new_file
@@ -12,7 +13,6 @@ from bkdsnn.params.check import check
 from bkdsnn.params.read import FILE
 from bkdsnn.params.schema import Params, load_params
 
-CONF = Path(__file__).parents[1] / "conf"
 _OWN = "-S same_runs_as=null gives this table runs of its own"
 
 
@@ -25,7 +25,7 @@ def compose(output: Path, overrides: list[str]) -> None:
 
     try:
         with new_file(output) as written:
-            compose_and_dump(written, str(CONF), None, "config", str(CONF.parents[1]), overrides)
+            compose_and_dump(written, str(paths.CONF), None, "config", str(paths.CONF.parents[1]), overrides)
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("hydra", "omegaconf"):
             raise
@@ -35,7 +35,7 @@ def compose(output: Path, overrides: list[str]) -> None:
 
 def check_table(overrides: list[str]) -> None:
     """`InputError` with the tables there are, where an override names another."""
-    tables = sorted(path.stem for path in (CONF / "table").glob("*.yaml"))
+    tables = sorted(path.stem for path in (paths.CONF / "table").glob("*.yaml"))
     for name in (override.removeprefix("table=") for override in overrides if override.startswith("table=")):
         if name not in tables:
             raise InputError(f"table '{name}': there is none; there are {', '.join(tables)}")

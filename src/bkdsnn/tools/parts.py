@@ -7,12 +7,12 @@ import torch
 import yaml
 from torch import nn
 
-from bkdsnn import plugins
+from bkdsnn import paths, plugins
 from bkdsnn.contracts import Shape
 from bkdsnn.params.read import validated
 from bkdsnn.params.recipe import Augmentation
 from bkdsnn.params.schema import Normalise
-from bkdsnn.tools.compose import CONF, compose
+from bkdsnn.tools.compose import compose
 
 # The end of a part's name says what it looks at: the shape of its inputs, and how many classes there are.
 LOOKS_AT: dict[str, tuple[Shape, int]] = {
@@ -28,7 +28,8 @@ LOOKS_AT: dict[str, tuple[Shape, int]] = {
     "dvs-16": ((16, 2, 16, 16), 10),
 }
 NAMES = {
-    group: sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("student", "teacher", "method")
+    group: sorted(path.stem for path in (paths.CONF / group).glob("*.yaml"))
+    for group in ("student", "teacher", "method")
 }
 
 

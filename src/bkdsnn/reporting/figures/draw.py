@@ -15,4 +15,6 @@ def draw_figures(folder: Path, collected: Collected, data: dict[str, ArrayData])
         for draw in (accuracy.accuracy, gains, accuracy.blur_ratio, accuracy.energy, accuracy.training_curves):
             drawn += draw(collected)
         drawn += features.firing_rates(collected) + features.spread(collected) + features.maps(collected, data)
+    for one in drawn:  # above the figure: who sees it alone learns which table, and of which data, it is of
+        one.figure.suptitle(collected.params.title, x=0, y=1.01, ha="left", va="bottom", fontsize=9, parse_math=False)
     return [one.save(folder) for one in drawn + datasets.samples(data)]

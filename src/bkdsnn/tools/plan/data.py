@@ -36,7 +36,7 @@ def status(key: str, dataset: Dataset, wanted: Expected) -> str:
         source.check_raw(validated(source.Settings, dataset.settings, where=f"datasets.{key}"), raw=raw_data())
     except InputError as error:
         return f"MISSING: {str(error).partition(';')[0]}; get it: {wanted.home}"
-    return f"files are there, not yet prepared; {samples}"
+    return f"{'files are there' if root else 'comes with a package'}, not yet prepared; {samples}"
 
 
 def weights(part: Student) -> str | None:
