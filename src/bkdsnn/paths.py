@@ -6,7 +6,6 @@ from bkdsnn import environment
 
 CONF = Path(__file__).parent / "conf"
 PARAMS = Path("params.yaml")
-PIPELINE = Path("dvc.yaml")
 RESULTS = Path("results")
 _MODELS = Path("models")
 _DATA = Path("data")
@@ -14,6 +13,11 @@ RAW_FINGERPRINTS = _DATA / "raw"  # what tells published files from others
 CODE = _DATA / "code"  # the digests of the code behind every entry point
 CARDS = _DATA / "params"  # what params.yaml says of each run, teacher, cache, data set and table
 TAKEN = {"raw", "code", "params", "teacher_outputs", "unpacked"}  # folders below data/ that are no data sets
+
+
+def catalogue(kind: str) -> list[str]:
+    """The names of all files of a kind in `conf/` (student, method, table, ...), sorted."""
+    return sorted(path.stem for path in (CONF / kind).glob("*.yaml"))
 
 
 def project_root() -> Path:

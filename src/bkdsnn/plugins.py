@@ -23,21 +23,26 @@ def load(kind: str, name: str) -> ModuleType:
     """The module of that name; `InputError` where there is none (it lists what there is), or its file is at fault."""
     if name not in names(kind):
         raise InputError(f"unknown {kind} '{name}': there are {', '.join(names(kind))}")
-    file = Path(__file__).parent / KINDS[kind] / f"{name}.py"
+    file = f"{name}.py"
     try:
         module = importlib.import_module(f"bkdsnn.{KINDS[kind].replace('/', '.')}.{name}")
     except Exception as error:
         if explained(error):
             raise
         said = " ".join(str(error).split())
-        raise InputError(f"{place_of(error) or file.name}: {type(error).__name__}: {said}") from error
-    if lacking := [wanted for wanted in _CLASSES.get(kind, ()) if not isinstance(getattr(module, wanted, None), type)]:
-        raise InputError(f"{file.name}: has no class {lacking[0]}; a {kind} has {' and '.join(_CLASSES[kind])}")
-    if kind in _CLASSES and not issubclass(module.Settings, BaseModel):
-        raise InputError(f"{file.name}: Settings is no pydantic model: class Settings(BaseModel), or a method's")
-    if kind == "method" and not isinstance(getattr(module.Method, "needs_teacher", None), bool):
-        raise InputError(f"{file.name}: Method has no needs_teacher: wanted True or False")
+        raise InputError(f"{place_of(error) or file}: {type(error).__name__}: {said}") from error
+    _check(module, kind, file)
     return module
+
+
+def _check(module: ModuleType, kind: str, file: str) -> None:
+    """`InputError` where a part's file lacks what the project takes for granted."""
+    if lacking := [wanted for wanted in _CLASSES.get(kind, ()) if not isinstance(getattr(module, wanted, None), type)]:
+        raise InputError(f"{file}: has no class {lacking[0]}; a {kind} has {' and '.join(_CLASSES[kind])}")
+    if kind in _CLASSES and not issubclass(module.Settings, BaseModel):
+        raise InputError(f"{file}: Settings is no pydantic model: class Settings(BaseModel), or a method's")
+    if kind == "method" and not isinstance(getattr(module.Method, "needs_teacher", None), bool):
+        raise InputError(f"{file}: Method has no needs_teacher: wanted True or False")
 
 
 def place_of(error: BaseException) -> str | None:

@@ -10,11 +10,13 @@ from bkdsnn.params.settings import settings_of
 
 
 def how(setting: str, params: Params) -> str:
-    """What to do where params.yaml was edited by hand; `dvc exp run` composes anew, so it is told the table, too."""
-    return (
-        "params.yaml was edited by hand where only the composition takes effect: "
-        f"use `dvc exp run -S table={params.table} -S {setting}`"
-    )
+    """What to do where params.yaml was edited by hand."""
+    return f"params.yaml was edited by hand where only the composition takes effect: use {_anew(setting, params)}"
+
+
+def _anew(setting: str, params: Params) -> str:
+    """The command that composes a setting; it begins with the default table, so it is told this one, too."""
+    return f"`dvc exp run -S table={params.table} -S {setting}`"
 
 
 def check_runs(params: Params) -> None:
@@ -63,7 +65,7 @@ def check_knobs(params: Params) -> None:
             found = ", ".join(map(str, sorted(used)))
             raise InputError(
                 f"{FILE}: {knob}: {value} has no effect, the runs have {found}: it was edited by hand "
-                f"(use `dvc exp run -S table={params.table} -S {knob}={value}`), or this table fixes it row by row"
+                f"(use {_anew(f'{knob}={value}', params)}), or this table fixes it row by row"
             )
 
 

@@ -105,12 +105,12 @@ def _part(kind: str, name: str, known: dict, asker: str, *, group: str = "rows")
 
 def _in_conf(kind: str, name: object) -> str:
     """What a file of the catalogue lacks that is there, and yet no part of the table."""
-    folder = paths.CONF / kind.removesuffix("s")
-    if not isinstance(name, str) or name not in {path.stem for path in folder.glob("*.yaml")}:
+    group = kind.removesuffix("s")
+    if name not in paths.catalogue(group):
         return ""
     return (
-        f"; conf/{folder.name}/{name}.yaml is there: its first line has to be `# @package {kind}.{name}`, and the "
-        "table's defaults have to name it"
+        f"; conf/{group}/{name}.yaml is there: its first line has to be `# @package {kind}.{name}`, and the table's "
+        "defaults have to name it"
     )
 
 

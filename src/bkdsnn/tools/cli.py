@@ -7,7 +7,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from bkdsnn import paths
 from bkdsnn.command import begin
 
 _ROOM = "bkdsnn.tools"
@@ -57,8 +56,8 @@ def main() -> None:
     if set(arguments) & set(_HELP):
         print(usage_of(name))
         return
-    if name in _OF_A_CHECKOUT and not paths.PIPELINE.is_file():
-        sys.exit(f"bkdsnn {name}: no {paths.PIPELINE} here: it works in a clone of the project, at its root")
+    if name in _OF_A_CHECKOUT and not Path("dvc.yaml").is_file():
+        sys.exit(f"bkdsnn {name}: no dvc.yaml here: it works in a clone of the project, at its root")
     sys.argv = [f"bkdsnn {name}", *arguments]
     runpy.run_module(f"{_ROOM}.{TOOLS[name]}", run_name="__main__", alter_sys=True)
 

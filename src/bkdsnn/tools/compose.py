@@ -35,7 +35,7 @@ def compose(output: Path, overrides: list[str]) -> None:
 
 def check_table(overrides: list[str]) -> None:
     """`InputError` with the tables there are, where an override names another."""
-    tables = sorted(path.stem for path in (paths.CONF / "table").glob("*.yaml"))
+    tables = paths.catalogue("table")
     for name in (override.removeprefix("table=") for override in overrides if override.startswith("table=")):
         if name not in tables:
             raise InputError(f"table '{name}': there is none; there are {', '.join(tables)}")

@@ -27,10 +27,7 @@ LOOKS_AT: dict[str, tuple[Shape, int]] = {
     "dvs": ((4, 2, 16, 16), 10),
     "dvs-16": ((16, 2, 16, 16), 10),
 }
-NAMES = {
-    group: sorted(path.stem for path in (paths.CONF / group).glob("*.yaml"))
-    for group in ("student", "teacher", "method")
-}
+NAMES = {kind: paths.catalogue(kind) for kind in ("student", "teacher", "method")}
 
 
 def looks_at(key: str) -> tuple[Shape, int]:
